@@ -1,0 +1,29 @@
+"""Domain errors: raised where they occur, turned into a page, problem+json or an exit code in one place each."""
+
+
+class FeaturescopeError(Exception):
+    """What went wrong and what to do about it, in words for the person who asked."""
+
+
+class NotFound(FeaturescopeError):
+    """What was asked for does not exist; the message says what does."""
+
+
+class Invalid(FeaturescopeError):
+    """The input cannot be used; the message names what was wrong with it."""
+
+
+class Conflict(FeaturescopeError):
+    """The input is fine, but what is stored already stands in its way."""
+
+
+class Busy(FeaturescopeError):
+    """Nothing is wrong: try again later. retry_after: seconds."""
+
+    def __init__(self, message: str, retry_after: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Unavailable(FeaturescopeError):
+    """A part that this needs is switched off or gone (no model is served, its folder has moved)."""

@@ -1,0 +1,66 @@
+"""Every setting, documented in place; each is read from the environment variable FEATURESCOPE_<NAME>."""
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from app.errors import Invalid
+
+PREFIX = "FEATURESCOPE_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one server or one build is told. Limits are named in the error of whoever goes beyond them."""
+
+    # The database: a path of a SQLite file, or a database URL (sqlite:///... or postgresql+psycopg://...).
+    db: str = "featurescope.db"
+    # Where the server listens.
+    host: str = "127.0.0.1"
+    port: int = 8000
+    # Serve the live pages; off: browsing alone, and torch is never loaded.
+    model: bool = True
+    # Where models run: cpu, cuda, cuda:1, mps.
+    device: str = "cpu"
+    # Characters of one live text, texts in one API call, and bytes of one request body.
+    max_text: int = 20_000
+    max_texts: int = 64
+    max_body: int = 1_000_000
+    # Loaded models are dropped, the least recently used first, above this many bytes.
+    memory: int = 8_000_000_000
+    # Live requests that may wait for the model before the server answers 503.
+    max_waiting: int = 32
+
+
+def read_settings(**given: object) -> Settings:
+    """Settings from the environment, then from what is given (None means not given). Raises Invalid."""
+    values: dict[str, Any] = {}
+    for setting in fields(Settings):
+        text = os.environ.get(PREFIX + setting.name.upper())
+        if text is not None:
+            values[setting.name] = _parse(setting.name, type(setting.default), text)
+    values |= {name: value for name, value in given.items() if value is not None}
+    return Settings(**values)
+
+
+def _parse(name: str, kind: type, text: str) -> object:
+    if kind is bool:
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off"):
+            return False
+        raise Invalid(f"{PREFIX}{name.upper()} is {text!r}; it takes 1 or 0.")
+    if kind is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise Invalid(f"{PREFIX}{name.upper()} is {text!r}; it takes a whole number.") from None
+    return text
+
+
+def database_url(db: str) -> str:
+    """The SQLAlchemy URL of a path or a URL."""
+    if "://" in db:
+        return "postgresql+psycopg://" + db.split("://", 1)[1] if db.startswith(("postgres://", "postgresql://")) else db
+    return f"sqlite:///{Path(db).expanduser()}"
