@@ -1,0 +1,28 @@
+"""Examples: the sentences shown for a feature, with its activation at each token."""
+
+from fastapi import APIRouter
+
+from app.api.parameters import Cursor, Limit, StoredDictionary, problems
+from app.api.schemas import Example, ExampleList
+from app.domain import Group
+from app.serving import ReadSession
+from app.store.examples import list_examples
+from app.store.features import get_feature
+
+router = APIRouter(prefix="/dictionaries/{dictionary_id}/features/{index}/examples", tags=["features"])
+
+
+@router.get("", summary="Examples of one feature", responses=problems(404, 422, 500, 503))
+def read_examples(
+    dictionary: StoredDictionary,
+    index: int,
+    session: ReadSession,
+    group: Group = Group.TOP,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> ExampleList:
+    """One group of examples: the strongest, one of five intervals of (0, max], silent ones, or contrasts."""
+    feature = get_feature(session, dictionary, index)
+    found = list_examples(session, dictionary, feature.index, group, cursor, limit)
+    examples = [Example.model_validate(example) for example in found.items]
+    return ExampleList(examples=examples, next=found.next, total=found.total)

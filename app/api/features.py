@@ -1,0 +1,32 @@
+"""Features: a dictionary's list with its sorts and filters, and one feature whole."""
+
+from fastapi import APIRouter
+
+from app.api.parameters import Cursor, Filter, Limit, StoredDictionary, problems
+from app.api.schemas import Feature, FeatureList, FeatureSummary
+from app.serving import ReadSession
+from app.store.features import Sort, get_feature, list_features
+from app.store.labels import list_labels
+
+router = APIRouter(prefix="/dictionaries/{dictionary_id}/features", tags=["features"])
+
+
+@router.get("", summary="List features", responses=problems(404, 422, 500, 503))
+def read_features(
+    dictionary: StoredDictionary,
+    session: ReadSession,
+    matching: Filter,
+    sort: Sort = Sort.INDEX,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> FeatureList:
+    """Sorted and filtered, a page at a time; a sort with `-` before it is descending."""
+    found = list_features(session, dictionary, matching, sort, cursor, limit)
+    features = [FeatureSummary.model_validate(feature) for feature in found.items]
+    return FeatureList(features=features, next=found.next, total=found.total)
+
+
+@router.get("/{index}", summary="One feature", responses=problems(404, 422, 500, 503))
+def read_feature(dictionary: StoredDictionary, index: int, session: ReadSession) -> Feature:
+    """Every statistic of one feature, its logits, neighbours and labels."""
+    return Feature.of(get_feature(session, dictionary, index), list_labels(session, dictionary, index))

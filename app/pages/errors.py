@@ -1,0 +1,112 @@
+"""Errors turned into answers, in this one place: a page for people, problem+json (RFC 9457) under /api."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.errors import Busy, Conflict, FeaturescopeError, Invalid, NotFound, Unavailable
+from app.middleware import SECURITY_HEADERS
+from app.pages.web import render
+
+STATUS = {NotFound: 404, Invalid: 422, Conflict: 409, Busy: 503, Unavailable: 503}
+SHOWN = 5  # faults of one request that are named
+SHOWN_CHARACTERS = 60  # of a value that was refused
+
+
+@dataclass(frozen=True)
+class ErrorPage:
+    status: int
+    title: str
+    detail: str
+
+
+def respond(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """One error as the kind of answer that the asker reads."""
+    title = HTTPStatus(status).phrase
+    detail = detail.encode("utf-8", "backslashreplace").decode()  # what was asked may hold lone surrogates
+    if is_api(request):
+        problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+        body = json.dumps(problem, ensure_ascii=False)
+        return Response(body, status, headers, media_type="application/problem+json")
+    page = render("error.html", ErrorPage(status, title, detail), status)
+    page.headers.update(headers or {})
+    return page
+
+
+def is_api(request: Request) -> bool:
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return bool(path == "/api" or path.startswith("/api/"))
+
+
+def domain_error(request: Request, error: Exception) -> Response:
+    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+    retry = {"retry-after": str(error.retry_after)} if isinstance(error, Busy) else None
+    return respond(request, status, str(error), retry)
+
+
+def http_error(request: Request, error: Exception) -> Response:
+    """An address that does not exist, a method that it does not take, a body that cannot be read."""
+    assert isinstance(error, HTTPException)
+    path, method = request.url.path, request.method
+    match error.status_code, error.detail:
+        case 404, "Not Found":
+            where = "the calls are listed at /api/docs" if is_api(request) else "start from the list of dictionaries"
+            detail = f"There is nothing at {path}; {where}."
+        case 405, _:
+            detail = f"{path} does not take {method}, only {(error.headers or {}).get('Allow', 'GET')}."
+        case 400, "There was an error parsing the body":
+            detail = "The body cannot be read: it is not JSON in UTF-8, or it is nested too deeply."
+        case _, given:
+            detail = given
+    return respond(request, error.status_code, detail, error.headers)
+
+
+def invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = error.errors()
+    named = [describe_fault(fault) for fault in faults[:SHOWN]]
+    if len(faults) > SHOWN:
+        named.append(f"and {len(faults) - SHOWN} more faults")
+    return respond(request, 422, "; ".join(named) + ".")
+
+
+def unexpected_error(request: Request, _error: Exception) -> Response:
+    """Says nothing of the error itself: its text may hold paths of this machine. The server's log has it in full.
+
+    It is answered outside the middleware, hence the headers here.
+    """
+    detail = "The server met an error that it did not expect. Its log says more; please report it."
+    return respond(request, 500, detail, SECURITY_HEADERS)
+
+
+def describe_fault(fault: Mapping[str, Any]) -> str:
+    """One fault that pydantic found, as "where: what it should be, not what it is"."""
+    place: Sequence[str | int] = fault["loc"]
+    if fault["type"] == "json_invalid":
+        return f"The body is not JSON (character {place[-1]}: {fault['ctx']['error']})"
+    where = ".".join(str(part) for part in place[1:]) or "The body"
+    what = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+    if fault["type"] == "missing":
+        return f"{where} is missing"
+    if fault["type"] == "string_unicode":
+        return f"{where} holds half of a surrogate pair, which is no character"
+    shown = fault.get("input")
+    if not isinstance(shown, str | int | float):
+        return f"{where}: {what}"
+    text = repr(shown)
+    return f"{where}: {what}, not {text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + '…'}"
+
+
+HANDLERS = {
+    FeaturescopeError: domain_error,
+    HTTPException: http_error,
+    RequestValidationError: invalid_request,
+    Exception: unexpected_error,
+}

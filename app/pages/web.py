@@ -1,0 +1,43 @@
+"""What every page uses: the database session of a request, and a template rendered with a page's fields.
+
+A page is a frozen dataclass; its template sees exactly its fields, plus these globals: `static_url("css/site.css")`,
+`has_static("vendor/htmx.min.js")` and `version`, and the filters of `filters.py`.
+"""
+
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from app.pages.assets import bundled, has_static, static_url
+from app.pages.filters import FILTERS
+from app.serving import Models, ReadSession, ServerSettings, WriteSession
+from app.version import VERSION
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["Models", "ReadSession", "ServerSettings", "WriteSession", "render"]
+
+
+@cache
+def environment() -> Environment:
+    """The templates, every value escaped, a name that no page gave an error rather than an empty place."""
+    made = Environment(
+        loader=FileSystemLoader(bundled("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= FILTERS
+    made.globals |= {"static_url": static_url, "has_static": has_static, "version": VERSION}
+    return made
+
+
+def render(template: str, page: "DataclassInstance", status: int = 200) -> HTMLResponse:
+    """The page as HTML. Its fields stay objects: only the outermost level becomes names of the template."""
+    context: dict[str, Any] = {field.name: getattr(page, field.name) for field in fields(page)}
+    return HTMLResponse(environment().get_template(template).render(context), status_code=status)

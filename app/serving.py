@@ -1,0 +1,39 @@
+"""What pages and API both take from a running server: a database session, the loaded models, the settings."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, cast
+
+from fastapi import Depends, Request
+from sqlalchemy.orm import Session
+
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.engine.runtime import Runtime
+    from app.store.database import Database
+
+
+def read_session(request: Request) -> Iterator[Session]:
+    with cast("Database", request.app.state.database).read() as session:
+        yield session
+
+
+def write_session(request: Request) -> Iterator[Session]:
+    with cast("Database", request.app.state.database).write() as session:
+        yield session
+
+
+def served_models(request: Request) -> "Runtime":
+    return cast("Runtime", request.app.state.runtime)
+
+
+def served_settings(request: Request) -> Settings:
+    return cast(Settings, request.app.state.settings)
+
+
+# scope="function": the session ends before the answer is sent, so that a slow reader holds no connection and no
+# client hears of a write that was not committed.
+ReadSession = Annotated[Session, Depends(read_session, scope="function")]
+WriteSession = Annotated[Session, Depends(write_session, scope="function")]
+Models = Annotated["Runtime", Depends(served_models)]
+ServerSettings = Annotated[Settings, Depends(served_settings)]
