@@ -283,3 +283,33 @@ class Feature(NewFeature):
     label: str | None = field(kw_only=True)
     density: float = field(kw_only=True)
     n_tokens: int = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class FeatureActivation:
+    """A feature's activation at one token (position: index into the text's tokens)."""
+
+    index: int
+    position: int
+    activation: float
+
+
+@dataclass(frozen=True)
+class LiveToken:
+    """One token of a live text: its strongest features, strongest first, and those followed, in the order asked."""
+
+    position: int
+    text: str
+    start: int
+    end: int
+    features: Sequence[FeatureActivation]
+    followed: Sequence[FeatureActivation]
+
+
+@dataclass(frozen=True)
+class LiveText:
+    """A text run through model and SAE now. strongest: the features with the largest peaks over the whole text."""
+
+    text: str
+    tokens: Sequence[LiveToken]
+    strongest: Sequence[FeatureActivation]

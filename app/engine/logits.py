@@ -1,0 +1,46 @@
+"""Which next tokens a feature promotes and suppresses: its decoder direction read through the final norm."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from app.engine.language_model import LanguageModel
+from app.engine.sae import Sae
+
+CHUNK = 1024  # features whose logits are held at once
+
+
+@dataclass(frozen=True)
+class TopLogits:
+    """For features first, first + 1, ...: (n, k) token ids and logits, strongest first."""
+
+    first: int
+    promoted_ids: Tensor
+    promoted: Tensor
+    suppressed_ids: Tensor
+    suppressed: Tensor
+
+
+def feature_logits(model: LanguageModel, decoder: Tensor) -> Tensor:
+    """(n, d_model) decoder directions -> (n, n_vocabulary) logits: W_U (norm scale * centred direction).
+
+    Folding the norm's scale and centring follows TransformerLens' fold_ln; what the norm divides by depends on the
+    text and is left out, so logits compare within a feature, and across features in units of the stream.
+    """
+    parts = model.unembedding()
+    directions = decoder.float()
+    if parts.centred:
+        directions = directions - directions.mean(dim=1, keepdim=True)
+    return (directions * parts.scale) @ parts.weight.float().T
+
+
+@torch.inference_mode()
+def top_logits(model: LanguageModel, sae: Sae, k: int) -> Iterator[TopLogits]:
+    """The k most promoted and most suppressed tokens of every feature, CHUNK features at a time."""
+    for first in range(0, sae.n_features, CHUNK):
+        logits = feature_logits(model, sae.decoder[first : first + CHUNK])
+        high = logits.topk(min(k, logits.shape[1]), dim=1)
+        low = logits.topk(min(k, logits.shape[1]), dim=1, largest=False)
+        yield TopLogits(first, high.indices, high.values, low.indices, low.values)

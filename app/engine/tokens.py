@@ -1,0 +1,102 @@
+"""Text to token ids and back to lossless spans: text[start:end] of every token, for any script."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from app.domain import TokenSpan
+
+Tokenizer = Any  # transformers.PreTrainedTokenizerFast, which ships no types
+
+
+@dataclass(frozen=True)
+class Window:
+    """A piece of a text that fits the context. spans: one per id, into this window's own text; BOS not among them."""
+
+    text: str
+    token_ids: Sequence[int]
+    spans: Sequence[TokenSpan]
+    offset: int
+
+
+def encode(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[TokenSpan]]:
+    """Token ids of the text, taken as plain text (a typed "<|endoftext|>" is no special token), and their spans.
+
+    The spans follow one another without gap or overlap and cover the text: what a tokenizer leaves out of its
+    offsets (spaces before a word) goes to the next token; of the pieces of one character the first holds it and the
+    others are empty.
+    """
+    encoded = tokenizer(
+        text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True, verbose=False
+    )
+    spans: list[TokenSpan] = []
+    covered = 0
+    for _, end in encoded["offset_mapping"]:
+        reached = max(covered, end)
+        spans.append(TokenSpan(covered, reached))
+        covered = reached
+    if spans and covered < len(text):
+        spans[-1] = TokenSpan(spans[-1].start, len(text))
+    return list(encoded["input_ids"]), spans
+
+
+def windows(tokenizer: Tokenizer, text: str, n_tokens: int) -> list[Window]:
+    """The text in windows of at most n_tokens tokens each, cut between characters; none for a text without tokens."""
+    ids, spans = encode(tokenizer, text)
+    cut: list[Window] = []
+    start = 0
+    while start < len(ids):
+        stop = min(start + n_tokens, len(ids))
+        # Never between the pieces of one character: the later ones have an empty span.
+        while stop < len(ids) and spans[stop].start == spans[stop].end and stop > start + 1:
+            stop -= 1
+        if stop == start + 1 and n_tokens > 1:
+            stop = min(start + n_tokens, len(ids))
+        first = spans[start].start
+        text_end = spans[stop - 1].end
+        inside = [TokenSpan(span.start - first, span.end - first) for span in spans[start:stop]]
+        cut.append(Window(text[first:text_end], ids[start:stop], inside, first))
+        start = stop
+    return cut
+
+
+def token_text(tokenizer: Tokenizer, token_id: int) -> str:
+    """What is shown for a token on its own: its characters, or its bytes as <0xE2> where they make none."""
+    piece = tokenizer.convert_ids_to_tokens(int(token_id))
+    if piece is None:
+        return f"<{token_id}>"
+    if token_id in tokenizer.all_special_ids:
+        return str(piece)
+    if not _is_byte_level(tokenizer):
+        return str(piece).replace("\u2581", " ")
+    raw = b"".join(_byte_of(character) for character in piece)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return "".join(chr(b) if b < 0x80 else f"<0x{b:02X}>" for b in raw)
+
+
+def _is_byte_level(tokenizer: Tokenizer) -> bool:
+    cached = getattr(tokenizer, "_featurescope_byte_level", None)
+    if cached is None:
+        parts = json.loads(tokenizer.backend_tokenizer.to_str())
+        kinds = json.dumps([parts.get("decoder"), parts.get("pre_tokenizer")])
+        cached = '"ByteLevel"' in kinds
+        tokenizer._featurescope_byte_level = cached
+    return bool(cached)
+
+
+def _byte_of(character: str) -> bytes:
+    byte = _byte_alphabet().get(character)
+    return character.encode() if byte is None else bytes([byte])
+
+
+@cache
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's printable stand-ins for the 256 bytes (Radford et al. 2019, encoder.py): printable ones for themselves,
+    the others by code points from 256 upwards in byte order."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(others)}
