@@ -62,5 +62,7 @@ def _parse(name: str, kind: type, text: str) -> object:
 def database_url(db: str) -> str:
     """The SQLAlchemy URL of a path or a URL."""
     if "://" in db:
-        return "postgresql+psycopg://" + db.split("://", 1)[1] if db.startswith(("postgres://", "postgresql://")) else db
+        return (
+            "postgresql+psycopg://" + db.split("://", 1)[1] if db.startswith(("postgres://", "postgresql://")) else db
+        )
     return f"sqlite:///{Path(db).expanduser()}"

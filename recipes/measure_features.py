@@ -1,0 +1,167 @@
+"""Measures an SAE on the demo corpus: reconstruction on held-out sentences, and how much of it is about context.
+
+python recipes/measure_features.py --model FOLDER --sae FOLDER --hook blocks.4.hook_attn_out
+Over the top 20 sentences of a feature (one peak a sentence): token-only where one token holds 60 % of the peaks;
+contextual where no token holds more than 30 % of them and one topic at least 40 % of the sentences.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from text_data import read_corpus, split_held_out
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from app.engine.hook_points import parse_hook_point
+from app.engine.language_model import LanguageModel, load_language_model
+from app.engine.sae import Sae, load_sae
+from app.engine.tokens import encode
+
+TOP = 20
+BATCH = 64
+CONTEXT = 128
+
+
+@dataclass(frozen=True)
+class Reading:
+    """activations: (n_tokens, d_model); sentence and token id of each row."""
+
+    activations: Tensor
+    sentences: Tensor
+    token_ids: Tensor
+
+
+class SiteReader:
+    """One site's activations over sentences, each alone after BOS; BOS and padding left out."""
+
+    def __init__(self, model: LanguageModel, hook: str) -> None:
+        self.model, self.hook = model, parse_hook_point(hook)
+
+    def read(self, sentences: list[str], at_most: int | None = None) -> Reading:
+        rows, numbers, tokens, n = [], [], [], 0
+        for first in range(0, len(sentences), BATCH):
+            ids, mask = self.batch(sentences[first : first + BATCH])
+            keep = mask.clone()
+            keep[:, 0] = 0
+            found = self.model.capture(ids, mask, self.hook)[keep.bool()]
+            rows.append(found)
+            tokens.append(ids[keep.bool()])
+            numbers.append(keep.nonzero()[:, 0] + first)
+            n += len(found)
+            if at_most is not None and n >= at_most:
+                break
+        return Reading(torch.cat(rows).float(), torch.cat(numbers), torch.cat(tokens))
+
+    def batch(self, sentences: list[str]) -> tuple[Tensor, Tensor]:
+        """(n, longest) ids and mask, padded on the right."""
+        bos = self.model.tokenizer.bos_token_id
+        ids = [[bos, *encode(self.model.tokenizer, s)[0][: CONTEXT - 1]] for s in sentences]
+        longest = max(map(len, ids))
+        padded = torch.tensor([row + [bos] * (longest - len(row)) for row in ids])
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in ids])
+        return padded, mask
+
+
+def shares(acts: Tensor, reading: Reading, topic_of: list[str]) -> dict[str, float]:
+    """Of the live columns of acts (n_tokens, n): how many, and what share is token-only and contextual."""
+    n_sentences = int(reading.sentences.max()) + 1
+    live = token_only = contextual = 0
+    for column in acts.T:
+        peaks = torch.zeros(n_sentences).scatter_reduce(0, reading.sentences, column, "amax")
+        best = peaks.topk(TOP)
+        shown = best.indices[best.values > 0].tolist()
+        if len(shown) < 5:
+            live += bool(shown)
+            continue
+        live += 1
+        at_peak = (column == peaks[reading.sentences]) & (column > 0)
+        tokens: dict[int, int] = {}
+        for row in at_peak.nonzero()[:, 0].tolist():
+            tokens.setdefault(int(reading.sentences[row]), int(reading.token_ids[row]))
+        most_token = Counter(tokens[s] for s in shown).most_common(1)[0][1] / len(shown)
+        most_topic = Counter(topic_of[s] for s in shown).most_common(1)[0][1] / len(shown)
+        token_only += most_token >= 0.6
+        contextual += most_token <= 0.3 and most_topic >= 0.4
+    return {
+        "live": live,
+        "contextual": contextual,
+        "contextual_share": round(contextual / max(live, 1), 3),
+        "token_only_share": round(token_only / max(live, 1), 3),
+    }
+
+
+@torch.inference_mode()
+def cross_entropies(model: LanguageModel, sae: Sae, hook: str, sentences: list[str]) -> tuple[float, float, float]:
+    """Nats a token: clean, with the SAE's reconstruction spliced in, with zeros spliced in."""
+    reader = SiteReader(model, hook)
+    totals, count = [0.0, 0.0, 0.0], 0
+    for first in range(0, len(sentences), BATCH):
+        ids, mask = reader.batch(sentences[first : first + BATCH])
+
+        def spliced(x: Tensor) -> Tensor:
+            through = sae.reconstruct(x.flatten(0, 1)).view_as(x)
+            return torch.cat([x[:, :1], through[:, 1:]], dim=1)
+
+        predicted = mask[:, 1:].bool()
+        for n, change in enumerate((None, spliced, torch.zeros_like)):
+            logits = model.logits(ids, mask, reader.hook if change else None, change)[:, :-1][predicted]
+            totals[n] += float(torch.nn.functional.cross_entropy(logits, ids[:, 1:][predicted], reduction="sum"))
+        count += int(predicted.sum())
+    clean, with_sae, zeroed = (t / count for t in totals)
+    return clean, with_sae, zeroed
+
+
+@torch.inference_mode()
+def measure(model: LanguageModel, folder: Path, hook: str, topics: dict[str, list[str]], held_out: list[str]) -> dict:
+    sae = load_sae(folder)
+    reader = SiteReader(model, hook)
+    unseen = reader.read(held_out).activations
+    error = (unseen - sae.reconstruct(unseen)).square().sum() / (unseen - unseen.mean(0)).square().sum()
+    clean, with_sae, zeroed = cross_entropies(model, sae, hook, held_out)
+    sentences = [s for lines in topics.values() for s in lines]
+    topic_of = [t for t, lines in topics.items() for _ in lines]
+    reading = reader.read(sentences)
+    acts = sae.encode(reading.activations)
+    n, x = sae.n_features, reading.activations - reading.activations.mean(0)
+    l0 = float((acts > 0).sum(1).float().mean())
+
+    def sparse(projections: Tensor) -> Tensor:
+        """Projections cut so that as large a share of them is active as of the SAE's features."""
+        cut = projections.flatten()[:: max(1, projections.numel() // 4_000_000)].quantile(1 - l0 / n)
+        return projections * (projections > cut.clamp(min=0))
+
+    random_directions = torch.randn(x.shape[1], n, generator=torch.Generator().manual_seed(0))
+    return {
+        "hook": hook,
+        "features": n,
+        "explained_variance": round(1 - float(error), 4),
+        "ce_clean": round(clean, 4),
+        "ce_spliced": round(with_sae, 4),
+        "ce_zeroed": round(zeroed, 4),
+        "ce_recovered": round((zeroed - with_sae) / (zeroed - clean), 4),
+        "l0": round(l0, 2),
+        "dead_share": round(float((acts.amax(0) == 0).float().mean()), 4),
+        "sae": shares(acts, reading, topic_of),
+        "neurons_both_signs": shares(sparse(torch.cat([x, -x], dim=1)), reading, topic_of),
+        "random_directions": shares(sparse(x @ random_directions), reading, topic_of),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--sae", type=Path, required=True)
+    parser.add_argument("--hook", required=True)
+    parser.add_argument("--corpus", type=Path, default=Path("demo/corpus.jsonl"))
+    args = parser.parse_args()
+    topics = read_corpus(args.corpus)
+    print(json.dumps(measure(load_language_model(args.model), args.sae, args.hook, topics, split_held_out(topics)[1]), indent=2))
+
+
+if __name__ == "__main__":
+    main()

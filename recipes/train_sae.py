@@ -1,0 +1,147 @@
+"""Trains the demo's SAE: BatchTopK on one site of the language model, saved as a SAELens jumprelu.
+
+python recipes/train_sae.py --model FOLDER --hook blocks.4.hook_attn_out --prose FOLDER --out FOLDER
+BatchTopK: Bussmann et al. 2024, arXiv 2412.06410; auxiliary loss for dead features: Gao et al. 2024, arXiv 2406.04093.
+"""
+
+import argparse
+import json
+import random
+import sys
+import time
+from pathlib import Path
+
+import torch
+from measure_features import SiteReader, measure
+from safetensors.torch import save_file
+from text_data import read_corpus, read_prose, sentences_of, split_held_out
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from app.engine.language_model import load_language_model
+
+SEED = 0
+BATCH = 2048
+CORPUS_PASSES = 2
+DEAD_AFTER = 200_000  # tokens without firing
+AUXILIARY_K = 32
+AUXILIARY_WEIGHT = 1 / 16
+
+
+def training_activations(reader: SiteReader, prose: Path, corpus: list[str], n_tokens: int) -> Tensor:
+    """(n_tokens, d_model) float32: sentences one by one after BOS, as the index feeds them; BOS itself left out."""
+    draw = random.Random(SEED)
+    sentences = [s for p in read_prose(prose) for s in sentences_of(p) if len(s) > 30]
+    draw.shuffle(sentences)
+    rows = reader.read(corpus * CORPUS_PASSES).activations
+    general = reader.read(sentences, at_most=n_tokens - len(rows)).activations
+    return torch.cat([rows, general])
+
+
+def whitening(x: Tensor, power: float) -> tuple[Tensor, Tensor]:
+    """(d, d) matrices into and out of a basis in which every direction's deviation is taken to the power 1 - power.
+
+    At 0 the basis is the site's own; towards 1 the quiet directions, where context lives, weigh as much as the loud.
+    """
+    values, vectors = torch.linalg.eigh(torch.cov(x.T))
+    deviation = (values.clamp(min=0) + 1e-3 * values.max()).sqrt()
+    scale = deviation**-power
+    scale = scale / (deviation * scale).square().mean().sqrt()
+    return vectors * scale @ vectors.T, vectors / scale @ vectors.T
+
+
+def train(x: Tensor, n_features: int, k: int, n_steps: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """x: centred, unit mean square. -> encoder (d, F), encoder bias (F), decoder (F, d) of unit rows, threshold (F)."""
+    torch.manual_seed(SEED)
+    directions = torch.randn(n_features, x.shape[1])
+    decoder = torch.nn.Parameter(directions / directions.norm(dim=1, keepdim=True))
+    encoder = torch.nn.Parameter(decoder.detach().T.clone())
+    bias = torch.nn.Parameter(torch.zeros(n_features))
+    optimizer = torch.optim.Adam([encoder, bias, decoder], lr=1e-3, betas=(0.9, 0.999))
+    silent_for = torch.zeros(n_features)
+    threshold = 0.0
+    start = time.monotonic()
+    for step in range(n_steps):
+        batch = x[torch.randint(len(x), (BATCH,))]
+        acts = torch.relu(batch @ encoder + bias)
+        kth = acts.detach().flatten().kthvalue(acts.numel() - k * BATCH).values
+        kept = acts * (acts > kth)
+        error = batch - kept @ decoder
+        loss = error.square().sum(1).mean()
+        silent_for = torch.where((kept > 0).any(0), 0.0, silent_for + BATCH)
+        dead = silent_for > DEAD_AFTER
+        if dead.any():
+            n_dead = int(dead.sum())
+            values, places = (batch @ encoder[:, dead] + bias[dead]).topk(min(AUXILIARY_K, n_dead), dim=1)
+            sparse = torch.zeros(BATCH, n_dead).scatter(1, places, torch.relu(values))
+            loss = loss + AUXILIARY_WEIGHT * (error.detach() - sparse @ decoder[dead]).square().sum(1).mean()
+        loss.backward()
+        optimizer.param_groups[0]["lr"] = 1e-3 * min(1.0, (step + 1) / 200, 3 * (n_steps - step) / n_steps)
+        optimizer.step()
+        optimizer.zero_grad()
+        with torch.no_grad():
+            decoder /= decoder.norm(dim=1, keepdim=True)
+        threshold = float(kth) if step == 0 else 0.99 * threshold + 0.01 * float(kth)
+        if step % 500 == 0:
+            print(f"{step}/{n_steps} {time.monotonic() - start:.0f} s loss {loss.item():.3f} dead {int(dead.sum())}", flush=True)
+    return encoder.detach(), bias.detach(), decoder.detach(), torch.full((n_features,), threshold)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--hook", required=True)
+    parser.add_argument("--prose", type=Path, required=True)
+    parser.add_argument("--corpus", type=Path, default=Path("demo/corpus.jsonl"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--features", type=int, default=1024)
+    parser.add_argument("--k", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--tokens", type=float, default=800e3)
+    parser.add_argument("--whiten", type=float, default=0.0)
+    args = parser.parse_args()
+    topics = read_corpus(args.corpus)
+    train_topics, held_out = split_held_out(topics)
+    model = load_language_model(args.model)
+    reader = SiteReader(model, args.hook)
+    start = time.monotonic()
+    x = training_activations(reader, args.prose, [s for t in train_topics.values() for s in t], int(args.tokens))
+    print(f"{len(x):,} tokens read in {time.monotonic() - start:.0f} s")
+    mean = x.mean(0)
+    into, out_of = whitening(x - mean, args.whiten)
+    scale = ((x - mean) @ into).square().sum(1).mean().sqrt() / x.shape[1] ** 0.5
+    encoder, bias, decoder, threshold = train((x - mean) @ into / scale, args.features, args.k, args.steps)
+    # Every step before the encoder is linear, so it folds into the weights and the file holds a plain SAE.
+    encoder = into @ encoder / scale
+    decoder = decoder @ out_of * scale
+    norms = decoder.norm(dim=1)
+    tensors = {
+        "W_enc": encoder * norms,
+        "b_enc": (bias - mean @ encoder) * norms,
+        "W_dec": decoder / norms[:, None],
+        "b_dec": mean,
+        "threshold": threshold * norms,
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    save_file({name: t.half().contiguous() for name, t in tensors.items()}, args.out / "sae_weights.safetensors")
+    config = {
+        "architecture": "jumprelu",
+        "d_in": x.shape[1],
+        "d_sae": args.features,
+        "dtype": "float16",
+        "device": "cpu",
+        "apply_b_dec_to_input": False,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+        "metadata": {"model_name": "demo", "hook_name": args.hook, "prepend_bos": True, "context_size": 128},
+    }
+    (args.out / "cfg.json").write_text(json.dumps(config, indent=2) + "\n")
+    measured = measure(model, args.out, args.hook, topics, held_out)
+    measured["training_seconds"] = round(time.monotonic() - start)
+    measured["training_tokens"] = len(x)
+    print(json.dumps(measured, indent=2))
+    (args.out / "measurements.json").write_text(json.dumps(measured, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
