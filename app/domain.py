@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeAlias, TypeVar
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 T = TypeVar("T")
 
 INTERVALS = 5
@@ -283,6 +283,17 @@ class Feature(NewFeature):
     label: str | None = field(kw_only=True)
     density: float = field(kw_only=True)
     n_tokens: int = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class SearchHit:
+    """A feature that a search found. matched: label, token, text or metadata; snippet: what the words stand in."""
+
+    dictionary: str
+    index: int
+    label: str | None
+    matched: str
+    snippet: str
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,11 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=Path("demo/corpus.jsonl"))
     args = parser.parse_args()
     topics = read_corpus(args.corpus)
-    print(json.dumps(measure(load_language_model(args.model), args.sae, args.hook, topics, split_held_out(topics)[1]), indent=2))
+    print(
+        json.dumps(
+            measure(load_language_model(args.model), args.sae, args.hook, topics, split_held_out(topics)[1]), indent=2
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -28,14 +28,15 @@ AUXILIARY_K = 32
 AUXILIARY_WEIGHT = 1 / 16
 
 
-def training_activations(reader: SiteReader, prose: Path, corpus: list[str], n_tokens: int) -> Tensor:
-    """(n_tokens, d_model) float32: sentences one by one after BOS, as the index feeds them; BOS itself left out."""
+def training_activations(reader: SiteReader, prose: Path, corpus: list[str], n_tokens: int) -> tuple[Tensor, Tensor]:
+    """(n_tokens, d_model) float32 and each row's sentence; sentences one by one after BOS, as the index feeds them."""
     draw = random.Random(SEED)
     sentences = [s for p in read_prose(prose) for s in sentences_of(p) if len(s) > 30]
     draw.shuffle(sentences)
-    rows = reader.read(corpus * CORPUS_PASSES).activations
-    general = reader.read(sentences, at_most=n_tokens - len(rows)).activations
-    return torch.cat([rows, general])
+    read = reader.read(corpus * CORPUS_PASSES)
+    general = reader.read(sentences, at_most=n_tokens - len(read.activations))
+    numbers = torch.cat([read.sentences, general.sentences + int(read.sentences.max()) + 1])
+    return torch.cat([read.activations, general.activations]), numbers
 
 
 def whitening(x: Tensor, power: float) -> tuple[Tensor, Tensor]:
@@ -48,6 +49,23 @@ def whitening(x: Tensor, power: float) -> tuple[Tensor, Tensor]:
     scale = deviation**-power
     scale = scale / (deviation * scale).square().mean().sqrt()
     return vectors * scale @ vectors.T, vectors / scale @ vectors.T
+
+
+def context_metric(x: Tensor, sentences: Tensor, power: float) -> tuple[Tensor, Tensor]:
+    """(d, d) matrices into and out of a basis that weighs directions by how much they tell sentences apart.
+
+    In the whitened basis, a direction's share of variance that lies between sentences (rather than between the
+    tokens of one) runs from near 0 for the token's own identity to near 1 for what the sentence is about; each
+    direction is scaled by that share to `power`.
+    """
+    n_sentences = int(sentences.max()) + 1
+    whiten, unwhiten = whitening(x, 1.0)
+    n_tokens = torch.bincount(sentences, minlength=n_sentences).clamp(min=1)
+    means = torch.zeros(n_sentences, x.shape[1]).index_add_(0, sentences, x @ whiten) / n_tokens[:, None]
+    long = means[n_tokens >= 8]
+    shares, directions = torch.linalg.eigh(torch.cov(long.T))
+    scale = (shares / shares.max()).clamp(min=1e-3) ** power
+    return whiten @ directions * scale, (directions / scale).T @ unwhiten
 
 
 def train(x: Tensor, n_features: int, k: int, n_steps: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -83,7 +101,10 @@ def train(x: Tensor, n_features: int, k: int, n_steps: int) -> tuple[Tensor, Ten
             decoder /= decoder.norm(dim=1, keepdim=True)
         threshold = float(kth) if step == 0 else 0.99 * threshold + 0.01 * float(kth)
         if step % 500 == 0:
-            print(f"{step}/{n_steps} {time.monotonic() - start:.0f} s loss {loss.item():.3f} dead {int(dead.sum())}", flush=True)
+            print(
+                f"{step}/{n_steps} {time.monotonic() - start:.0f} s loss {loss.item():.3f} dead {int(dead.sum())}",
+                flush=True,
+            )
     return encoder.detach(), bias.detach(), decoder.detach(), torch.full((n_features,), threshold)
 
 
@@ -98,17 +119,23 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=20)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--tokens", type=float, default=800e3)
-    parser.add_argument("--whiten", type=float, default=0.0)
+    parser.add_argument("--whiten", type=float, default=0.0, help="how far loud and quiet directions are levelled")
+    parser.add_argument("--context", type=float, default=0.0, help="how much directions of whole sentences count more")
     args = parser.parse_args()
     topics = read_corpus(args.corpus)
     train_topics, held_out = split_held_out(topics)
     model = load_language_model(args.model)
     reader = SiteReader(model, args.hook)
     start = time.monotonic()
-    x = training_activations(reader, args.prose, [s for t in train_topics.values() for s in t], int(args.tokens))
+    x, sentences = training_activations(
+        reader, args.prose, [s for t in train_topics.values() for s in t], int(args.tokens)
+    )
     print(f"{len(x):,} tokens read in {time.monotonic() - start:.0f} s")
     mean = x.mean(0)
-    into, out_of = whitening(x - mean, args.whiten)
+    if args.context:
+        into, out_of = context_metric(x - mean, sentences, args.context)
+    else:
+        into, out_of = whitening(x - mean, args.whiten)
     scale = ((x - mean) @ into).square().sum(1).mean().sqrt() / x.shape[1] ** 0.5
     encoder, bias, decoder, threshold = train((x - mean) @ into / scale, args.features, args.k, args.steps)
     # Every step before the encoder is linear, so it folds into the weights and the file holds a plain SAE.

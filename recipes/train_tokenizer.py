@@ -36,7 +36,9 @@ def main() -> None:
     tokenizer.post_processor = TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, bos)])
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOS, pad_token=PAD).save_pretrained(args.out)
     n_tokens = sum(len(e.ids) - 1 for e in tokenizer.encode_batch(corpus))
-    print(f"{tokenizer.get_vocab_size()} tokens; {sum(map(len, corpus)) / n_tokens:.2f} characters a token on the corpus")
+    print(
+        f"{tokenizer.get_vocab_size()} tokens; {sum(map(len, corpus)) / n_tokens:.2f} characters a token on the corpus"
+    )
 
 
 if __name__ == "__main__":

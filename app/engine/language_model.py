@@ -168,7 +168,8 @@ def load_language_model(source: str, device: str = "cpu", dtype: str = "float32"
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    quiet: Any = logging  # ships no types
+    quiet.disable_progress_bar()
     path = model_path(source)
     folder = Path(path).expanduser()
     if folder.exists():
@@ -185,7 +186,7 @@ def load_language_model(source: str, device: str = "cpu", dtype: str = "float32"
         if family is None:
             known = ", ".join(sorted(FAMILIES))
             raise Invalid(f"{source} is a {config.model_type} model; the families known here are {known}.")
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=DTYPES[dtype])
+        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=DTYPES[dtype])
         tokenizer = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,290 @@
+"""Building a dictionary: record the corpus, reduce it feature by feature, write and publish it."""
+
+import fcntl
+import math
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from app.domain import Dictionary, Json, NewDictionary, Quality
+from app.engine.demo import DEMO, model_path, sae_path
+from app.engine.hook_points import parse_hook_point
+from app.engine.language_model import DTYPES, LanguageModel, load_language_model
+from app.engine.sae import Sae, check_fits, load_sae
+from app.errors import Conflict, Invalid
+from app.index.corpus import corpus_files, digest, read_records
+from app.index.draw import DrawOrder
+from app.index.quality import Kept, measure
+from app.index.record import Reader, record_corpus
+from app.index.recording import Recording, RecordingWriter, read_manifest
+from app.index.reduce import Reduction, reduce_features
+from app.index.statistics import density_histogram
+from app.store.database import Database
+from app.store.write import IndexWriter, check_id_free
+from app.version import VERSION
+
+DENSE = 0.1
+MAX_CONTEXT = 32_767  # positions are kept in 16 bits
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What one build is told. model, sae: `demo`, a path, or (model) a name on the hub; hook: None takes the SAE's own.
+
+    quality_tokens: sample for explained variance and cross-entropy recovered; 0 leaves them out.
+    """
+
+    id: str
+    title: str | None
+    model: str
+    sae: str
+    corpus: Sequence[str]
+    hook: str | None = None
+    context: int = 128
+    batch_tokens: int = 4096
+    device: str = "cpu"
+    dtype: str = "float32"
+    seed: int = 0
+    quality_tokens: int = 50_000
+    replace: bool = False
+    restart: bool = False
+
+
+def build_index(options: BuildOptions, database: Database, work: Path) -> Dictionary:
+    """Raises a domain error that says what is wrong; what was recorded stays for the same command to go on with."""
+    check_id(options.id)
+    files = corpus_files(options.corpus)
+    if not options.replace:
+        check_id_free(database, options.id)
+    with _only_build(work):
+        say(f"Loading the model {options.model} and the SAE {options.sae}.")
+        model = load_language_model(options.model, options.device, options.dtype)
+        sae = load_sae(sae_path(options.sae), options.device, DTYPES[options.dtype])
+        reader = make_reader(options, model, sae)
+        identity = build_identity(options, reader, files)
+        writer = open_recording(work / "recording", identity, options.restart)
+        try:
+            _record(reader, files, writer)
+        finally:
+            writer.close()
+        recording = Recording(work / "recording", sae.n_features)
+        if recording.n_tokens == 0:
+            raise Invalid("The corpus holds no token that counts: all are special tokens.")
+        order = DrawOrder(options.seed, recording.n_windows, sae.n_features)
+        kept = _measure(options, reader, recording, order)
+        reduction = reduce_features(reader, recording, order, progress)
+        dictionary = _write(options, database, identity, reader, recording, reduction, kept, files)
+        shutil.rmtree(work, ignore_errors=True)
+        return dictionary
+
+
+def check_id(id: str) -> None:
+    """Raises Invalid: an id stands in addresses."""
+    if not id or len(id) > 100 or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in id) or id[0] in "-.":
+        raise Invalid(
+            f"{id!r} cannot be an id: it takes up to 100 letters, digits, '-', '_' and '.', letter or digit first."
+        )
+
+
+def make_reader(options: BuildOptions, model: LanguageModel, sae: Sae) -> Reader:
+    """Where model and SAE meet. A hook given wins over the one in the SAE's own config. Raises Invalid."""
+    name = options.hook or sae.hook_point
+    if name is None:
+        raise Invalid("The SAE does not say which hook point it reads; give it with --hook (blocks.4.hook_resid_post).")
+    hook = parse_hook_point(name)
+    check_fits(model, sae, hook)
+    if not 2 <= options.context <= min(model.context, MAX_CONTEXT):
+        most = min(model.context, MAX_CONTEXT)
+        raise Invalid(f"--context {options.context} cannot be: {model.name} takes 2 to {most} tokens at once.")
+    if sae.model_name is not None and _base_name(sae.model_name) != _base_name(model.name):
+        say(f"Warning: the SAE says it was trained on {sae.model_name}, and this is {model.name}.")
+    if options.hook is not None and sae.hook_point is not None and options.hook != sae.hook_point:
+        say(f"Warning: the SAE says it reads {sae.hook_point}; --hook {options.hook} is used.")
+    prepend_bos = sae.prepend_bos is not False and model.tokenizer.bos_token_id is not None
+    return Reader(model, sae, hook, options.context, prepend_bos, max(options.batch_tokens, options.context))
+
+
+def build_identity(options: BuildOptions, reader: Reader, files: Sequence[Path]) -> dict[str, Json]:
+    """Everything that the activations depend on: a recording goes on only where all of it is the same."""
+    return {
+        "model": _source(options.model),
+        "model_files": _folder_state(Path(model_path(options.model)).expanduser()),
+        "sae": _source(options.sae),
+        "sae_files": _folder_state(sae_path(options.sae)),
+        "corpus": [file.name for file in files],
+        "corpus_digest": digest(files),
+        "hook_point": str(reader.hook),
+        "context": reader.context,
+        "prepend_bos": reader.prepend_bos,
+        "batch_tokens": reader.batch_tokens,
+        "dtype": options.dtype,
+        "device": options.device,
+    }
+
+
+def open_recording(folder: Path, identity: Mapping[str, Json], restart: bool) -> RecordingWriter:
+    """A recording to go on with, or a new one. Raises Conflict where what is there was made from something else."""
+    manifest = read_manifest(folder)
+    if restart or manifest is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    elif manifest["identity"] != identity:
+        changed = sorted(name for name in identity if manifest["identity"].get(name) != identity[name])
+        raise Conflict(
+            f"An unfinished build is in {folder.parent}, made with another {', '.join(changed)}; "
+            "repeat its command to go on with it, or give --restart to begin anew."
+        )
+    else:
+        say("Going on with the build that was interrupted.")
+    return RecordingWriter(folder, identity)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def progress(total: int, what: str, unit: str) -> Any:
+    """A bar with rate and time left on a terminal, a line now and then elsewhere."""
+    interval = 0.2 if sys.stderr.isatty() else 10
+    return tqdm(total=total, desc=what, unit=unit, unit_scale=True, mininterval=interval, file=sys.stderr)
+
+
+@contextmanager
+def _only_build(work: Path) -> Iterator[None]:
+    """One process builds an id at a time. The lock goes with the process, however it ends."""
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        with (work / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Conflict(f"Another process is building in {work}; wait for it, or stop it first.") from None
+            yield
+    except PermissionError as error:
+        raise Invalid(f"{work} cannot be written to; give a database in a folder of yours with --db.") from error
+
+
+def _record(reader: Reader, files: Sequence[Path], writer: RecordingWriter) -> None:
+    total = sum(file.stat().st_size for file in files)
+    with progress(total, "Recording", "B") as bar:
+
+        def report(read: int, n_tokens: int, n_alive: int) -> None:
+            bar.set_postfix_str(f"{n_tokens:,} tokens, {n_alive:,} features alive", refresh=False)
+            bar.update(min(read, total) - bar.n)
+
+        record_corpus(reader, read_records(files), writer, report)
+        bar.update(total - bar.n)
+
+
+def _measure(options: BuildOptions, reader: Reader, recording: Recording, order: DrawOrder) -> Kept:
+    """Over the sentences drawn first of all, until they hold quality_tokens."""
+    if options.quality_tokens <= 0:
+        return Kept(None, None, 0)
+    lengths = np.cumsum(recording.window_tokens[order.order])
+    n = min(int(np.searchsorted(lengths, options.quality_tokens)) + 1, recording.n_windows)
+    with progress(n, "Measuring quality", " sentences") as bar:
+
+        def counted() -> Iterator[Any]:
+            for sentence in recording.sentences(order.order[:n]):
+                yield sentence
+                bar.update()
+
+        return measure(reader, counted())
+
+
+def _write(
+    options: BuildOptions,
+    database: Database,
+    identity: Mapping[str, Json],
+    reader: Reader,
+    recording: Recording,
+    reduction: Reduction,
+    kept: Kept,
+    files: Sequence[Path],
+) -> Dictionary:
+    originals = recording.originals()
+    shown = np.flatnonzero(originals == np.arange(recording.n_windows))
+    n_active, n_tokens = reduction.n_active, recording.n_tokens
+    quality = Quality(
+        l0=float(n_active.sum() / n_tokens),
+        explained_variance=_finite(kept.explained_variance),
+        ce_recovered=_finite(kept.ce_recovered),
+        dead_share=float((n_active == 0).mean()),
+        dense_share=float((n_active / n_tokens > DENSE).mean()),
+        n_tokens_sampled=kept.n_tokens,
+    )
+    new = NewDictionary(
+        id=options.id,
+        title=options.title or options.id,
+        model=reader.model.name,
+        model_source=_source(options.model),
+        sae=DEMO if options.sae == DEMO else Path(options.sae).name,
+        sae_source=_source(options.sae),
+        hook_point=str(reader.hook),
+        architecture=reader.sae.architecture,
+        d_in=reader.sae.d_in,
+        n_features=reader.sae.n_features,
+        n_sentences=recording.n_windows,
+        n_duplicates=recording.n_windows - len(shown),
+        n_tokens=n_tokens,
+        n_masked_tokens=recording.n_special + recording.n_masked,
+        corpus=[file.name for file in files],
+        parameters=_parameters(options, identity),
+        quality=quality,
+        density_histogram=density_histogram(n_active, n_tokens),
+    )
+    writer = IndexWriter(database, new)
+    with progress(len(shown) + reader.sae.n_features, "Writing", " rows") as bar:
+
+        def counted(items: Iterator[Any]) -> Iterator[Any]:
+            for item in items:
+                yield item
+                bar.update()
+
+        writer.add_sentences(counted(recording.sentences(shown)))
+        writer.add_features(counted(reduction.features()))
+        writer.add_examples(reduction.examples())
+    return writer.publish(options.replace)
+
+
+def _parameters(options: BuildOptions, identity: Mapping[str, Json]) -> dict[str, Json]:
+    """For the record, and for the live side; nothing that shows a path of this machine."""
+    kept = {name: value for name, value in identity.items() if name not in ("model", "sae", "model_files", "sae_files")}
+    versions = {name: version(name) for name in ("torch", "transformers")}
+    return {**kept, "seed": options.seed, "quality_tokens": options.quality_tokens, "featurescope": VERSION, **versions}
+
+
+def _source(given: str) -> str:
+    """As the live side finds it again, wherever that is started."""
+    path = Path(given).expanduser()
+    return str(path.resolve()) if given != DEMO and path.exists() else given
+
+
+def _folder_state(path: Path) -> Json:
+    """Names, sizes and times of files; a model that was changed in place is another one."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
+    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]
+
+
+def _base_name(model: str) -> str:
+    return model.rsplit("/", 1)[-1].lower()
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def check_device(device: str) -> None:
+    """Raises Invalid for a device that torch does not have here."""
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise Invalid(f"--device {device}: {str(error).splitlines()[0]}") from error

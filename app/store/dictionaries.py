@@ -1,0 +1,54 @@
+"""Dictionaries: the published builds."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain import Dictionary, Histogram, Quality
+from app.errors import NotFound
+from app.store.tables import DictionaryRow
+
+NAMED = 10  # dictionaries that an error lists
+
+
+def list_dictionaries(session: Session) -> list[Dictionary]:
+    """Every published dictionary, by id."""
+    rows = session.scalars(select(DictionaryRow).where(DictionaryRow.published).order_by(DictionaryRow.id))
+    return [to_dictionary(row) for row in rows]
+
+
+def get_dictionary(session: Session, id: str) -> Dictionary:
+    """Raises NotFound, naming the dictionaries that there are."""
+    row = session.scalar(select(DictionaryRow).where(DictionaryRow.published, DictionaryRow.id == id))
+    if row is None:
+        ids = select(DictionaryRow.id).where(DictionaryRow.published).order_by(DictionaryRow.id)
+        known = list(session.scalars(ids.limit(NAMED + 1)))
+        listed = ", ".join(known[:NAMED]) + (" and more" if len(known) > NAMED else "")
+        raise NotFound(
+            f"There is no dictionary {id!r}; " + (f"there are {listed}." if known else "none is indexed yet.")
+        )
+    return to_dictionary(row)
+
+
+def to_dictionary(row: DictionaryRow) -> Dictionary:
+    return Dictionary(
+        id=row.id,
+        title=row.title,
+        model=row.model,
+        model_source=row.model_source,
+        sae=row.sae,
+        sae_source=row.sae_source,
+        hook_point=row.hook_point,
+        architecture=row.architecture,
+        d_in=row.d_in,
+        n_features=row.n_features,
+        n_sentences=row.n_sentences,
+        n_duplicates=row.n_duplicates,
+        n_tokens=row.n_tokens,
+        n_masked_tokens=row.n_masked_tokens,
+        corpus=row.corpus,
+        parameters=row.parameters,
+        quality=Quality(**row.quality),
+        density_histogram=Histogram(**row.density_histogram),
+        key=row.key,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,88 @@
+"""Examples: a feature's chosen sentences, group by group, with its activation at every token."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select, and_, func, select
+from sqlalchemy.orm import Session
+
+from app.domain import Dictionary, Example, Group, Peak, Slice, Token
+from app.store.blobs import unpack_firings, unpack_spans
+from app.store.cursors import make_cursor, read_cursor
+from app.store.tables import ExampleRow, SentenceRow
+
+GROUPS = tuple(Group)  # ExampleRow.group counts into this
+
+
+def list_examples(
+    session: Session, dictionary: Dictionary, index: int, group: Group, cursor: str | None, limit: int
+) -> Slice[Example]:
+    """One group of a feature's examples, strongest (or first drawn) first."""
+    name = (dictionary.id, index, group)
+    chosen = _of_feature(dictionary, index, group)
+    query = _with_sentences().where(chosen).order_by(ExampleRow.rank)
+    if cursor is not None:
+        (rank,) = read_cursor(name, cursor, int)
+        query = query.where(ExampleRow.rank > rank)
+    rows = session.execute(query.limit(limit + 1)).all()
+    total = session.scalar(select(func.count()).select_from(ExampleRow).where(chosen)) or 0
+    following = make_cursor(name, (rows[limit - 1][0].rank,)) if len(rows) > limit else None
+    return Slice([_to_example(*row) for row in rows[:limit]], following, total)
+
+
+def count_examples(session: Session, dictionary: Dictionary, index: int) -> dict[Group, int]:
+    """How many examples each group of a feature has."""
+    query = (
+        select(ExampleRow.group, func.count())
+        .where(ExampleRow.dictionary == dictionary.key, ExampleRow.feature == index)
+        .group_by(ExampleRow.group)
+    )
+    counts = {GROUPS[group]: n for group, n in session.execute(query)}
+    return {group: counts.get(group, 0) for group in GROUPS}
+
+
+def best_examples(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, Example]:
+    """The strongest example of each feature, by index; a feature that never fired has none."""
+    query = _with_sentences().where(
+        ExampleRow.dictionary == dictionary.key,
+        ExampleRow.feature.in_(indices),
+        ExampleRow.group == GROUPS.index(Group.TOP),
+        ExampleRow.rank == 0,
+    )
+    return {row[0].feature: _to_example(*row) for row in session.execute(query).all()}
+
+
+def _of_feature(dictionary: Dictionary, index: int, group: Group) -> Any:
+    return and_(
+        ExampleRow.dictionary == dictionary.key,
+        ExampleRow.feature == index,
+        ExampleRow.group == GROUPS.index(group),
+    )
+
+
+def _with_sentences() -> Select[ExampleRow, SentenceRow]:
+    return select(ExampleRow, SentenceRow).join(
+        SentenceRow,
+        and_(SentenceRow.dictionary == ExampleRow.dictionary, SentenceRow.number == ExampleRow.sentence),
+    )
+
+
+def _to_example(row: ExampleRow, sentence: SentenceRow) -> Example:
+    activations = dict(zip(*unpack_firings(row.firings), strict=True))
+    tokens = [
+        Token(sentence.text[span.start : span.end], span.start, span.end, activations.get(position, 0.0))
+        for position, span in enumerate(unpack_spans(sentence.boundaries))
+    ]
+    peak = None
+    if row.peak is not None:
+        peak = Peak(row.peak, tokens[row.peak].text, tokens[row.peak].activation)
+    return Example(
+        group=GROUPS[row.group],
+        rank=row.rank,
+        sentence=sentence.number,
+        text=sentence.text,
+        peak=peak,
+        tokens=tokens,
+        metadata=sentence.details,
+        offset=sentence.offset,
+    )

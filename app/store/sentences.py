@@ -1,0 +1,25 @@
+"""Sentences of a dictionary's corpus."""
+
+from sqlalchemy.orm import Session
+
+from app.domain import Dictionary, Sentence
+from app.errors import NotFound
+from app.store.blobs import unpack_spans
+from app.store.tables import SentenceRow
+
+
+def get_sentence(session: Session, dictionary: Dictionary, number: int) -> Sentence:
+    """Raises NotFound, also for a repeated sentence: only the first of equal texts is kept."""
+    row = session.get(SentenceRow, (dictionary.key, number)) if 0 <= number < dictionary.n_sentences else None
+    if row is None:
+        raise NotFound(
+            f"{dictionary.id} keeps no sentence {number}; it has {dictionary.n_sentences:,}, repeats left out."
+        )
+    return Sentence(
+        number=number,
+        text=row.text,
+        spans=unpack_spans(row.boundaries),
+        metadata=row.details,
+        record=row.record,
+        offset=row.offset,
+    )

@@ -1,0 +1,190 @@
+"""The tables. Builds of dictionaries are numbered by `key`; only the published one of an id is ever read.
+
+Labels hang on a dictionary's id and a feature's index instead, so that they outlive the build that they were made on.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy import text as sql
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+FIRES = 0  # FeatureToken.kind: a token that the feature fires on
+PROMOTES = 1
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time, kept in UTC; SQLite has no time zones of its own."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    type_annotation_map: ClassVar = {dict[str, Any]: JSON, list[Any]: JSON, datetime: UtcDateTime}
+
+
+class DictionaryRow(Base):
+    __tablename__ = "dictionaries"
+
+    key: Mapped[int] = mapped_column(Integer, primary_key=True)
+    id: Mapped[str] = mapped_column(String(100))
+    published: Mapped[bool] = mapped_column(Boolean)
+    created_at: Mapped[datetime]
+    title: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(Text)
+    model_source: Mapped[str] = mapped_column(Text)
+    sae: Mapped[str] = mapped_column(Text)
+    sae_source: Mapped[str] = mapped_column(Text)
+    hook_point: Mapped[str] = mapped_column(String(100))
+    architecture: Mapped[str] = mapped_column(String(100))
+    d_in: Mapped[int]
+    n_features: Mapped[int]
+    n_sentences: Mapped[int]
+    n_duplicates: Mapped[int]
+    n_tokens: Mapped[int]
+    n_masked_tokens: Mapped[int]
+    corpus: Mapped[list[Any]]
+    parameters: Mapped[dict[str, Any]]
+    quality: Mapped[dict[str, Any]]
+    density_histogram: Mapped[dict[str, Any]]
+
+    __table_args__ = (
+        Index(
+            "one_published_build",
+            "id",
+            unique=True,
+            sqlite_where=sql("published"),
+            postgresql_where=sql("published"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+
+def _build() -> Mapped[int]:
+    return mapped_column(ForeignKey("dictionaries.key"), primary_key=True)
+
+
+class SentenceRow(Base):
+    """boundaries: see blobs.pack_spans."""
+
+    __tablename__ = "sentences"
+
+    dictionary: Mapped[int] = _build()
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    text: Mapped[str] = mapped_column(Text)
+    boundaries: Mapped[bytes] = mapped_column(LargeBinary)
+    # `metadata` is taken by SQLAlchemy.
+    details: Mapped[dict[str, Any]] = mapped_column("metadata")
+    record: Mapped[int]
+    offset: Mapped[int]
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class FeatureRow(Base):
+    """What lists show and sort by stands in columns of its own; everything else in `statistics` (see blobs)."""
+
+    __tablename__ = "features"
+
+    dictionary: Mapped[int] = _build()
+    index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    n_active_tokens: Mapped[int]
+    n_active_sentences: Mapped[int]
+    max_activation: Mapped[float]
+    mean_activation: Mapped[float]
+    top_tokens: Mapped[str] = mapped_column(Text)
+    statistics: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (
+        Index("features_by_tokens", "dictionary", "n_active_tokens", "index"),
+        Index("features_by_max", "dictionary", "max_activation", "index"),
+        Index("features_by_mean", "dictionary", "mean_activation", "index"),
+        {"sqlite_with_rowid": False},
+    )
+
+
+class FeatureTokenRow(Base):
+    """Tokens a feature fires on or promotes, folded (see folded), so that lists filter by them."""
+
+    __tablename__ = "feature_tokens"
+
+    dictionary: Mapped[int] = _build()
+    kind: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    token: Mapped[str] = mapped_column(Text, primary_key=True)
+    feature: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class ExampleRow(Base):
+    """group: the place of the group in domain.Group. peak: null for silent. firings: see blobs.pack_firings."""
+
+    __tablename__ = "examples"
+
+    dictionary: Mapped[int] = _build()
+    feature: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    group: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    rank: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    sentence: Mapped[int]
+    peak: Mapped[int | None] = mapped_column(SmallInteger)
+    firings: Mapped[bytes] = mapped_column(LargeBinary)
+
+    __table_args__ = (
+        Index("examples_by_sentence", "dictionary", "sentence"),
+        {"sqlite_with_rowid": False},
+    )
+
+
+class LabelRow(Base):
+    """is_name: whether it is the label that its feature is called by; at most one a feature is."""
+
+    __tablename__ = "labels"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dictionary_id: Mapped[str] = mapped_column(String(100))
+    feature: Mapped[int]
+    text: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(Text)
+    score: Mapped[float | None]
+    created_at: Mapped[datetime]
+    is_name: Mapped[bool] = mapped_column(Boolean)
+
+    __table_args__ = (
+        Index("labels_of_feature", "dictionary_id", "feature"),
+        Index(
+            "one_name_a_feature",
+            "dictionary_id",
+            "feature",
+            unique=True,
+            sqlite_where=sql("is_name"),
+            postgresql_where=sql("is_name"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+
+def folded(token: str) -> str:
+    """A token as filters compare it: case and the space around it left out; a token of spaces alone as it is."""
+    return token.strip().casefold() or token
