@@ -215,6 +215,29 @@ class Quantile:
 
 
 @dataclass(frozen=True)
+class ActivationScale:
+    """Against what a live activation is held: the feature's own activations over the corpus."""
+
+    quantiles: Sequence[Quantile]
+    max_activation: float
+
+    def percentile(self, activation: float) -> float | None:
+        """Per cent of the feature's active tokens with at most this activation, linear between the stored quantiles.
+
+        None for a feature that never fired.
+        """
+        if not self.quantiles:
+            return None
+        low_share = low = 0.0
+        for known in (*self.quantiles, Quantile(1.0, self.max_activation)):
+            if activation < known.value:
+                within = (activation - low) / (known.value - low) if known.value > low else 0.0
+                return 100 * (low_share + within * (known.share - low_share))
+            low_share, low = known.share, known.value
+        return 100.0
+
+
+@dataclass(frozen=True)
 class Interval:
     """One fifth of (0, max]: low < activation <= high; over active tokens and over sentences by their peak."""
 

@@ -39,7 +39,6 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
-        exception_handlers=errors.HANDLERS,
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(HeadAsGet),
@@ -47,6 +46,8 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(BodyLimit, limit=settings.max_body, refuse=errors.respond),
         ],
     )
+    for kind, handler in errors.HANDLERS.items():
+        app.add_exception_handler(kind, handler)
     app.state.settings = settings
     app.state.runtime = Runtime(settings)
     app.include_router(api.router, prefix="/api/v1")

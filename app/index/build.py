@@ -54,7 +54,7 @@ class BuildOptions:
     device: str = "cpu"
     dtype: str = "float32"
     seed: int = 0
-    quality_tokens: int = 50_000
+    quality_tokens: int = 20_000
     replace: bool = False
     restart: bool = False
 

@@ -150,7 +150,7 @@ def _record_chunk(
 
 
 def _batches(reader: Reader, lengths: Int64) -> Iterator[list[int]]:
-    """Windows of a chunk in batches of at most batch_tokens positions, like lengths together so that little is padded."""
+    """Windows of a chunk in batches of at most batch_tokens positions, like lengths together for little padding."""
     batch: list[int] = []
     for i in np.argsort(lengths, kind="stable")[::-1].tolist():
         longest = int(lengths[batch[0] if batch else i]) + len(reader.bos)

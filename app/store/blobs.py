@@ -2,8 +2,9 @@
 
 import json
 import struct
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from itertools import accumulate
 from typing import Any
 
 from app.domain import Histogram, Interval, Neighbor, NewFeature, Quantile, TokenLogit, TokenShare, TokenSpan
@@ -38,19 +39,27 @@ def unpack_spans(packed: bytes) -> list[TokenSpan]:
 
 
 def pack_firings(positions: Sequence[int], values: Sequence[float]) -> bytes:
-    """n values above 0 at n token positions: scale (float32), n positions (uint16), n scaled values (float16)."""
-    if not positions:
+    """n values above 0 at n ascending token positions, as n (uint16), the steps between positions, scale and values.
+
+    Steps are a byte each where all are below 256 (nearly always), else uint16, told apart by the length.
+    """
+    n = len(positions)
+    if n == 0:
         return b""
     scale = max(values) / _TOP
-    return struct.pack(f"<f{len(positions)}H{len(values)}e", scale, *positions, *(value / scale for value in values))
+    steps = [position - before for position, before in zip(positions, (0, *positions), strict=False)]
+    kind = "B" if max(steps) < 256 else "H"
+    return struct.pack(f"<H{n}{kind}f{n}e", n, *steps, scale, *(value / scale for value in values))
 
 
 def unpack_firings(packed: bytes) -> tuple[tuple[int, ...], tuple[float, ...]]:
     if not packed:
         return (), ()
-    n = (len(packed) - 4) // 4
-    scale, *numbers = struct.unpack(f"<f{n}H{n}e", packed)
-    return tuple(numbers[:n]), tuple(value * scale for value in numbers[n:])
+    n = int.from_bytes(packed[:2], "little")
+    kind = "B" if len(packed) == 6 + 3 * n else "H"
+    _, *numbers = struct.unpack(f"<H{n}{kind}f{n}e", packed)
+    scale = numbers[n]
+    return tuple(accumulate(numbers[:n])), tuple(value * scale for value in numbers[n + 1 :])
 
 
 def pack_top_tokens(tokens: Iterable[TokenShare]) -> str:
@@ -61,9 +70,9 @@ def unpack_top_tokens(packed: str, n_active_tokens: int) -> list[TokenShare]:
     return [TokenShare(token, token_id, n, n / n_active_tokens) for token, token_id, n in json.loads(packed)]
 
 
-def pack_statistics(feature: NewFeature) -> str:
-    """Everything of a feature that no list sorts by, as one compact JSON array."""
-    return _json(
+def pack_statistics(feature: NewFeature) -> bytes:
+    """Everything of a feature that no list sorts by, as one JSON array, deflated: it then fits a page beside others."""
+    packed = _json(
         [
             list(feature.histogram.counts),
             [[q.share, _short(q.value)] for q in feature.quantiles],
@@ -73,11 +82,12 @@ def pack_statistics(feature: NewFeature) -> str:
             [_neighbors(feature.similar), _neighbors(feature.opposite), _neighbors(feature.coactive)],
         ]
     )
+    return zlib.compress(packed.encode(), 9)
 
 
-def unpack_statistics(packed: str, max_activation: float, names: Mapping[int, str]) -> dict[str, Any]:
+def unpack_statistics(packed: bytes, max_activation: float, names: Mapping[int, str]) -> dict[str, Any]:
     """The fields of a NewFeature that `pack_statistics` kept. names: labels of neighbours, by feature index."""
-    histogram, quantiles, intervals, norm, (promoted, suppressed), neighbors = json.loads(packed)
+    histogram, quantiles, intervals, norm, (promoted, suppressed), neighbors = json.loads(zlib.decompress(packed))
     similar, opposite, coactive = ([Neighbor(i, v, names.get(i)) for i, v in group] for group in neighbors)
     return {
         "histogram": Histogram(_widths(max_activation, len(histogram)), histogram),
@@ -92,8 +102,12 @@ def unpack_statistics(packed: str, max_activation: float, names: Mapping[int, st
     }
 
 
-def neighbor_indices(packed: str) -> set[int]:
-    return {index for group in json.loads(packed)[5] for index, _ in group}
+def neighbor_indices(packed: bytes) -> set[int]:
+    return {index for group in json.loads(zlib.decompress(packed))[5] for index, _ in group}
+
+
+def unpack_quantiles(packed: bytes) -> list[Quantile]:
+    return [Quantile(share, value) for share, value in json.loads(zlib.decompress(packed))[1]]
 
 
 def _intervals(top: float, counts: Sequence[Sequence[int]]) -> list[Interval]:
@@ -124,7 +138,3 @@ def _short(value: float) -> float:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def histogram_json(histogram: Histogram) -> dict[str, Any]:
-    return asdict(histogram)

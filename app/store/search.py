@@ -84,7 +84,7 @@ def _hits(session: Session, kind: str, words: list[str], dictionaries: list[Dict
     return [
         select(ExampleRow.dictionary, ExampleRow.feature, _rank(kind, func.count()).label("rank"))
         .join(SentenceRow, _sentence_of_example())
-        .where(ExampleRow.dictionary.in_(keys), ExampleRow.group == _TOP, *matches)
+        .where(ExampleRow.dictionary.in_(keys), _is_top(), *matches)
         .group_by(ExampleRow.dictionary, ExampleRow.feature)
     ]
 
@@ -107,7 +107,7 @@ def _snippet(session: Session, dictionary: Dictionary, feature: int, kind: str, 
     examples = (
         select(SentenceRow)
         .join(ExampleRow, _sentence_of_example())
-        .where(ExampleRow.dictionary == dictionary.key, ExampleRow.feature == feature, ExampleRow.group == _TOP)
+        .where(ExampleRow.dictionary == dictionary.key, ExampleRow.feature == feature, _is_top())
         .order_by(ExampleRow.rank)
     )
     if kind == "text":
@@ -147,6 +147,11 @@ def _value_holds(value: Json, words: Sequence[str]) -> bool:
 
 def _holds(column: Any, words: Sequence[str]) -> list[ColumnElement[bool]]:
     return [column.icontains(word, autoescape=True) for word in words]
+
+
+def _is_top() -> ColumnElement[bool]:
+    """Written into the statement, since an index over top examples alone serves no parameter."""
+    return ExampleRow.group == literal(_TOP, literal_execute=True)
 
 
 def _sentence_of_example() -> ColumnElement[bool]:

@@ -114,7 +114,7 @@ class FeatureRow(Base):
     max_activation: Mapped[float]
     mean_activation: Mapped[float]
     top_tokens: Mapped[str] = mapped_column(Text)
-    statistics: Mapped[str] = mapped_column(Text)
+    statistics: Mapped[bytes] = mapped_column(LargeBinary)
 
     __table_args__ = (
         Index("features_by_tokens", "dictionary", "n_active_tokens", "index"),
@@ -151,7 +151,14 @@ class ExampleRow(Base):
     firings: Mapped[bytes] = mapped_column(LargeBinary)
 
     __table_args__ = (
-        Index("examples_by_sentence", "dictionary", "sentence"),
+        # Search goes from sentences to the features that show them as their strongest; 0 is the place of Group.TOP.
+        Index(
+            "top_examples_by_sentence",
+            "dictionary",
+            "sentence",
+            sqlite_where=sql('"group" = 0'),
+            postgresql_where=sql('"group" = 0'),
+        ),
         {"sqlite_with_rowid": False},
     )
 

@@ -54,7 +54,7 @@ def upgrade() -> None:
         sa.Column("max_activation", sa.Double, nullable=False),
         sa.Column("mean_activation", sa.Double, nullable=False),
         sa.Column("top_tokens", sa.Text, nullable=False),
-        sa.Column("statistics", sa.Text, nullable=False),
+        sa.Column("statistics", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_index("features_by_tokens", "features", ["dictionary", "n_active_tokens", "index"])
@@ -79,7 +79,10 @@ def upgrade() -> None:
         sa.Column("firings", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )
-    op.create_index("examples_by_sentence", "examples", ["dictionary", "sentence"])
+    top = sa.text('"group" = 0')
+    op.create_index(
+        "top_examples_by_sentence", "examples", ["dictionary", "sentence"], sqlite_where=top, postgresql_where=top
+    )
     op.create_table(
         "labels",
         sa.Column("id", sa.Integer, primary_key=True),

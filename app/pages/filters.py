@@ -1,0 +1,77 @@
+"""How values are written on pages: numbers, shares, tokens, and the level of heat."""
+
+import math
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from app.domain import FeatureSummary
+
+LEVELS = 10  # of heat; css/site.css has a class for each
+_VISIBLE = {" ": "·", "\n": "↵", "\r": "␍", "\t": "⇥", "\u00a0": "⍽"}
+_DIGITS = 3
+
+
+def heat(activation: float, scale: float) -> int:
+    """0 for a silent token, else 1 to LEVELS by its share of `scale`, the activation shown at full strength."""
+    if activation <= 0:
+        return 0
+    return max(1, min(LEVELS, math.ceil(LEVELS * activation / scale))) if scale > 0 else LEVELS
+
+
+def number(value: float) -> str:
+    """Three significant digits, whole numbers from 100 on, small ones in scientific notation."""
+    if value == 0:
+        return "0"
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "−∞" if value < 0 else "∞"
+    exponent = math.floor(math.log10(abs(value)))
+    if exponent >= _DIGITS - 1:
+        text = f"{value:,.0f}" if exponent < 9 else f"{value:.2e}"
+    else:
+        text = f"{value:.{_DIGITS - 1 - exponent}f}" if exponent >= -3 else f"{value:.2e}"
+    return text.replace("-", "−")
+
+
+def count(n: int) -> str:
+    return f"{n:,}"
+
+
+def share(value: float) -> str:
+    """A share of 1 in per cent, with as many digits as tell it from 0 and from 100 %."""
+    percent = 100 * value
+    if percent == 0 or percent == 100:
+        return f"{percent:.0f}\u202f%"
+    if percent < 0.001:
+        return "<\u202f0.001\u202f%"
+    if percent > 99.9 and percent < 100:
+        return ">\u202f99.9\u202f%"
+    digits = 0 if percent >= 10 else 1 if percent >= 1 else 2 if percent >= 0.1 else 3
+    return f"{percent:.{digits}f}\u202f%"
+
+
+def density(feature: FeatureSummary) -> str:
+    """In per cent; of a feature that never fired only what can be said of it at 95 % (the rule of three)."""
+    if feature.n_active_tokens:
+        return share(feature.density)
+    return "never fired"
+
+
+def visible(token: str) -> str:
+    """A lone token, its spaces and line breaks as signs."""
+    return "".join(_VISIBLE.get(character, character) for character in token)
+
+
+def day(moment: datetime) -> str:
+    return f"{moment.day} {moment:%B %Y}"
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "heat": heat,
+    "number": number,
+    "count": count,
+    "share": share,
+    "density": density,
+    "visible": visible,
+    "day": day,
+}

@@ -1,0 +1,31 @@
+"""The first page: every dictionary there is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse
+
+from app.domain import Dictionary
+from app.pages.charts import Chart, density_chart
+from app.pages.web import ReadSession, render
+from app.store.dictionaries import list_dictionaries
+
+router = APIRouter()
+
+
+@dataclass(frozen=True)
+class Shelf:
+    dictionary: Dictionary
+    chart: Chart | None
+
+
+@dataclass(frozen=True)
+class HomePage:
+    shelves: Sequence[Shelf]
+
+
+@router.get("/")
+def show_home(session: ReadSession) -> HTMLResponse:
+    found = list_dictionaries(session)
+    return render("home.html", HomePage([Shelf(d, density_chart(d.density_histogram)) for d in found]))
