@@ -38,7 +38,7 @@ def corpus_files(sources: Sequence[str]) -> list[Path]:
     files = []
     for source in sources:
         file = Path(source).expanduser()
-        if source in bundled and not file.exists():
+        if source in bundled and not file.is_file():
             file = demo_folder() / bundled[source]
         if not file.exists():
             raise Invalid(f"There is no corpus file {source}.")

@@ -1,0 +1,42 @@
+# What a checkout can do. `make run` needs Python 3.11 or newer, make, and a package registry.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+READY := pyproject.toml constraints.txt recipes/set_up.py recipes/fetch_htmx.py
+
+.PHONY: run test quick lint bench screenshots clean
+
+run: $(VENV)/.ready  ## set up, index the demo, serve it
+	@$(BIN)/featurescope demo --host $(HOST) --port $(PORT)
+
+test: $(VENV)/.ready-tests  ## every test
+	@$(BIN)/python -m pytest
+
+quick: $(VENV)/.ready-tests  ## the tests of a minute
+	@$(BIN)/python -m pytest -q -m "not slow and not browser"
+
+lint: $(VENV)/.ready-tests  ## style, types, and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.ready-tests  ## measurements, each a ratio within one run
+	@$(BIN)/python -m bench.index_speed
+	@$(BIN)/python -m bench.page_speed
+
+screenshots: $(VENV)/.ready-tests  ## the pages, in both widths and both schemes
+	@$(BIN)/python recipes/screenshots.py
+
+clean:  ## what was installed and built; the database stays
+	rm -rf $(VENV) build dist static/vendor screenshots .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(VENV)/.ready: $(READY)
+	@$(PYTHON) recipes/set_up.py $(VENV)
+	@touch $@
+
+$(VENV)/.ready-tests: $(READY)
+	@$(PYTHON) recipes/set_up.py $(VENV) --extras test,lint
+	@touch $@ $(VENV)/.ready
