@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from app.domain import Example, Token
 
-BEFORE, AFTER = 14, 8  # tokens around the peak
+BEFORE, AFTER = 20, 14  # tokens around the peak
 WHOLE = BEFORE + AFTER + 4  # a sentence of no more tokens is never cut
 
 
@@ -40,11 +40,21 @@ def shown(example: Example, view: View) -> ShownExample:
         last = min(last, first + BEFORE + AFTER)
         first, last = _whole_characters(example.tokens, first, last)
     peak = example.peak.position if example.peak else None
-    tokens = [
-        ShownToken(token.text, token.activation, position == peak)
-        for position, token in enumerate(example.tokens[first:last], first)
-    ]
+    tokens = visible_tokens(example.tokens[first:last], None if peak is None else peak - first)
     return ShownExample(example, tokens, first > 0, last < len(example.tokens))
+
+
+def visible_tokens(tokens: Sequence[Token], peak: int | None) -> list[ShownToken]:
+    """Tokens that a reader can see: the later pieces of one character lend their heat to the piece that holds it."""
+    seen: list[ShownToken] = []
+    for position, token in enumerate(tokens):
+        is_peak = position == peak
+        if token.start == token.end and seen:
+            held = seen[-1]
+            seen[-1] = ShownToken(held.text, max(held.activation, token.activation), held.is_peak or is_peak)
+        else:
+            seen.append(ShownToken(token.text, token.activation, is_peak))
+    return seen
 
 
 def _whole_characters(tokens: Sequence[Token], first: int, last: int) -> tuple[int, int]:

@@ -1,0 +1,63 @@
+from typing import Any
+
+from tests.tiny import DEAD, N_FEATURES
+
+
+def rows(page: Any) -> list[int]:
+    return [int(node.text(strip=True)) for node in page.all("#features tbody th")]
+
+
+def test_features_are_listed_by_index(browse: Any) -> None:
+    assert rows(browse("/dictionaries/tiny")) == list(range(N_FEATURES))
+
+
+def test_a_heading_sorts_and_turns_the_order(browse: Any) -> None:
+    page = browse("/dictionaries/tiny")
+    link = page.one("th.density a").attributes["href"]
+    sorted_page = browse(link)
+    assert sorted_page.one("th.density").attributes["aria-sort"] == "descending"
+    assert rows(sorted_page)[-1] == DEAD
+    turned = browse(sorted_page.one("th.density a").attributes["href"])
+    assert turned.one("th.density").attributes["aria-sort"] == "ascending"
+    assert rows(turned)[0] == DEAD
+
+
+def test_filters_narrow_the_list_and_stay_in_the_form(browse: Any) -> None:
+    page = browse("/dictionaries/tiny?alive=no&q=")
+    assert rows(page) == [DEAD]
+    assert page.one("select[name=alive] option[selected]").attributes["value"] == "no"
+    assert "1 feature of 24" in " ".join(page.text(".tally").split())
+
+
+def test_densities_are_asked_for_in_per_cent(browse: Any, ask: Any) -> None:
+    _, answer = ask("/dictionaries/tiny/features?min_density=0.1&limit=200")
+    assert rows(browse("/dictionaries/tiny?min_density=10")) == [f["index"] for f in answer["features"]]
+    assert rows(browse("/dictionaries/tiny?min_density=10,0%25")) == [f["index"] for f in answer["features"]]
+
+
+def test_nothing_found_says_so(browse: Any) -> None:
+    page = browse("/dictionaries/tiny?q=zzzzzz")
+    assert "No feature matches" in page.text("#features")
+
+
+def test_a_row_shows_the_strongest_example(browse: Any, ask: Any) -> None:
+    _, answer = ask("/dictionaries/tiny/features/3/examples?limit=1")
+    peak = answer["examples"][0]["peak"]
+    row = browse("/dictionaries/tiny").all("#features tbody tr")[3]
+    assert row.css_first(".token.peak").text() == peak["token"]
+
+
+def test_a_random_feature_fires(client: Any) -> None:
+    for _ in range(10):
+        answer = client.get("/dictionaries/tiny/random", follow_redirects=False)
+        assert answer.status_code == 303
+        assert int(answer.headers["location"].rsplit("/", 1)[1]) != DEAD
+
+
+def test_quality_is_shown_with_what_it_means(browse: Any, ask: Any) -> None:
+    _, known = ask("/dictionaries/tiny")
+    page = browse("/dictionaries/tiny")
+    facts = {n.css_first("summary").text(): n.css_first("dd").text() for n in page.all(".summary .fact")}
+    assert facts["Tokens"] == f"{known['n_tokens']:,}"
+    assert facts["L0"].startswith(f"{known['quality']['l0']:.1f}")
+    assert all(n.css_first("details p").text(strip=True) for n in page.all(".summary .fact"))

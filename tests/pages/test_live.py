@@ -1,0 +1,45 @@
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+from tests.conftest import Indexed
+
+
+def test_a_text_is_shown_whole_with_its_strongest_features(browse: Any) -> None:
+    page = browse("/dictionaries/tiny/live?text=The+match+and+the+serve+%F0%9F%8E%BE+%3Cb%3E")
+    assert "".join(n.text() for n in page.all(".sentence.live .token")) == "The match and the serve 🎾 <b>"
+    assert page.all("table.found tbody tr, table.found tr.followed")
+
+
+def test_a_feature_can_be_followed_and_a_token_chosen(browse: Any) -> None:
+    page = browse("/dictionaries/tiny/live?text=The+match+and+the+serve&feature=7&token=1")
+    assert page.text("#result .why .index") == "7"
+    assert page.one(".sentence.live .token[aria-current]").text() == page.all(".sentence.live .token")[1].text()
+
+
+def test_a_live_text_fires_as_the_index_has_it(client: TestClient, ask: Any) -> None:
+    _, examples = ask("/dictionaries/tiny/features/3/examples?limit=3")
+    for example in examples["examples"]:
+        if example["text"].startswith("The ") and example["text"].endswith("."):
+            answer = client.post(
+                "/api/v1/dictionaries/tiny/activations", json={"texts": [example["text"]], "features": [3]}
+            ).json()
+            live = [token["features"][0]["activation"] for token in answer["results"][0]["tokens"]]
+            assert max(live) == __import__("pytest").approx(example["peak"]["activation"], rel=1e-3)
+
+
+def test_too_long_a_text_is_refused(browse: Any, indexed: Indexed) -> None:
+    with TestClient(create_app(Settings(db=str(indexed.path), max_text=10))) as client:
+        answer = client.get("/dictionaries/tiny/live?text=more+than+ten+characters")
+        assert answer.status_code == 422
+        assert "at most 10" in answer.text
+
+
+def test_without_models_the_page_says_why(indexed: Indexed) -> None:
+    with TestClient(create_app(Settings(db=str(indexed.path), model=False))) as client:
+        answer = client.get("/dictionaries/tiny/live?text=x")
+        assert (answer.status_code, "--no-model" in answer.text) == (200, True)
+        answer = client.post("/api/v1/dictionaries/tiny/activations", json={"texts": ["x"]})
+        assert answer.status_code == 503
