@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from selectolax.parser import HTMLParser, Node
+from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from app.domain import Dictionary
 from app.index.build import BuildOptions, build_index
@@ -67,12 +67,12 @@ class Page:
     def __init__(self, status: int, html: str) -> None:
         self.status = status
         self.html = html
-        self.tree = HTMLParser(html)
+        self.tree = LexborHTMLParser(html)
 
-    def all(self, selector: str) -> list[Node]:
+    def all(self, selector: str) -> list[LexborNode]:
         return self.tree.css(selector)
 
-    def one(self, selector: str) -> Node:
+    def one(self, selector: str) -> LexborNode:
         found = self.tree.css(selector)
         assert found, f"nothing matches {selector}"
         return found[0]

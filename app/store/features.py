@@ -127,7 +127,7 @@ def feature_names(session: Session, dictionary: Dictionary, indices: Sequence[in
     query = select(LabelRow.feature, LabelRow.text).where(
         LabelRow.dictionary_id == dictionary.id, LabelRow.is_name, LabelRow.feature.in_(indices)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def get_summaries(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, FeatureSummary]:

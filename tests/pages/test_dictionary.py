@@ -26,7 +26,7 @@ def test_filters_narrow_the_list_and_stay_in_the_form(browse: Any) -> None:
     page = browse("/dictionaries/tiny?alive=no&q=")
     assert rows(page) == [DEAD]
     assert page.one("select[name=alive] option[selected]").attributes["value"] == "no"
-    assert "1 feature of 24" in " ".join(page.text(".tally").split())
+    assert "1 feature of 24" in " ".join(page.one(".tally").text().split())
 
 
 def test_densities_are_asked_for_in_per_cent(browse: Any, ask: Any) -> None:

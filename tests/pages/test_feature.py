@@ -1,8 +1,8 @@
 from typing import Any
 
-from pytest import approx
+import pytest
 
-from tests.tiny import DEAD
+from tests.tiny import DEAD, N_FEATURES
 
 
 def test_peak_token_is_marked_and_its_value_can_be_read(browse: Any, ask: Any) -> None:
@@ -12,12 +12,11 @@ def test_peak_token_is_marked_and_its_value_can_be_read(browse: Any, ask: Any) -
     assert len(shown) == len(answer["examples"])
     for item, example in zip(shown, answer["examples"], strict=True):
         peak = item.css_first(".token.peak")
-        assert float(peak.attributes["data-activation"]) == approx(example["peak"]["activation"], rel=0.01)
+        assert float(peak.attributes["data-activation"]) == pytest.approx(example["peak"]["activation"], rel=0.01)
         assert "".join(node.text() for node in item.css(".token")) == example["text"]
 
 
 def test_markup_in_a_sentence_is_text(browse: Any) -> None:
-    from tests.tiny import N_FEATURES
 
     pages = [
         browse(f"/dictionaries/tiny/features/{i}?view=full&group={g}") for i in range(N_FEATURES) for g in ("top",)
@@ -63,7 +62,7 @@ def test_metadata_shares_are_over_the_top_examples(browse: Any) -> None:
     shares = {row.css_first("th").text(): row.css("td")[1].text() for row in caption.css("tr")}
     first, text = next(iter(shares.items()))
     share = sum(first in topic for topic in topics) / len(topics)
-    assert float(text.rstrip("%\u202f")) == approx(100 * share, abs=0.5)
+    assert float(text.rstrip("%\u202f")) == pytest.approx(100 * share, abs=0.5)
 
 
 def test_previous_and_next(browse: Any) -> None:

@@ -1,5 +1,6 @@
 from typing import Any
 
+import pytest
 from fastapi.testclient import TestClient
 
 from app.main import create_app
@@ -27,7 +28,7 @@ def test_a_live_text_fires_as_the_index_has_it(client: TestClient, ask: Any) -> 
                 "/api/v1/dictionaries/tiny/activations", json={"texts": [example["text"]], "features": [3]}
             ).json()
             live = [token["features"][0]["activation"] for token in answer["results"][0]["tokens"]]
-            assert max(live) == __import__("pytest").approx(example["peak"]["activation"], rel=1e-3)
+            assert max(live) == pytest.approx(example["peak"]["activation"], rel=1e-3)
 
 
 def test_too_long_a_text_is_refused(browse: Any, indexed: Indexed) -> None:

@@ -1,6 +1,6 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pytest import approx
 
 from app.domain import TokenSpan
 from app.store.blobs import pack_firings, pack_spans, unpack_firings, unpack_spans
@@ -21,7 +21,7 @@ def test_firings_keep_positions_and_three_digits(found: dict[int, float]) -> Non
     values = [found[position] for position in positions]
     back, stored = unpack_firings(pack_firings(positions, values))
     assert list(back) == positions
-    assert list(stored) == approx(values, rel=1e-3, abs=max(values, default=0) * 1e-7)
+    assert list(stored) == pytest.approx(values, rel=1e-3, abs=max(values, default=0) * 1e-7)
 
 
 def test_a_step_of_256_tokens_is_kept() -> None:
