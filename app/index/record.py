@@ -86,11 +86,13 @@ def record_corpus(reader: Reader, records: Iterable[Record], writer: RecordingWr
             n_records=last.record_number + 1,
             n_special=progress.n_special + len(chunk) * len(reader.bos),
         )
+        writer.mark(progress)
         if time.monotonic() - saved > CHECKPOINT_SECONDS:
-            writer.checkpoint(progress)
+            writer.checkpoint()
             saved = time.monotonic()
         report(last.record.read, n_tokens, int(alive.sum()))
-    writer.checkpoint(Progress(progress.n_chunks, progress.n_records, progress.n_special, complete=True))
+    writer.mark(Progress(progress.n_chunks, progress.n_records, progress.n_special, complete=True))
+    writer.checkpoint()
 
 
 def _chunks(reader: Reader, records: Iterable[tuple[int, Record]], first: int) -> Iterator[list[_Placed]]:

@@ -61,6 +61,7 @@ class RecordingWriter:
         if manifest is not None:
             self.sizes = manifest["sizes"]
             self.progress = Progress(**manifest["progress"])
+        self._marked = dict(self.sizes)
         self.files: dict[str, BinaryIO] = {}
         for name, size in self.sizes.items():
             file = (folder / name).open("ab")
@@ -73,13 +74,17 @@ class RecordingWriter:
         self.files[name].write(written)
         self.sizes[name] += len(written)
 
-    def checkpoint(self, progress: Progress) -> None:
-        """Everything appended so far is on disk before the manifest says so."""
+    def mark(self, progress: Progress) -> None:
+        """What is appended so far belongs together: a recording goes on from here, whatever is appended after."""
         self.progress = progress
+        self._marked = dict(self.sizes)
+
+    def checkpoint(self) -> None:
+        """Everything up to the mark is on disk before the manifest says so."""
         for file in self.files.values():
             file.flush()
             os.fsync(file.fileno())
-        manifest = {"identity": self.identity, "sizes": self.sizes, "progress": vars(progress)}
+        manifest = {"identity": self.identity, "sizes": self._marked, "progress": vars(self.progress)}
         draft = self.folder / (MANIFEST + ".new")
         with draft.open("w", encoding="utf-8") as text:
             json.dump(manifest, text)
@@ -88,6 +93,10 @@ class RecordingWriter:
         draft.replace(self.folder / MANIFEST)
 
     def close(self) -> None:
+        """Also when the build is interrupted: then the next one goes on from the last mark."""
+        if self.progress.n_chunks:
+            with contextlib.suppress(OSError):
+                self.checkpoint()
         for file in self.files.values():
             # A full disk was reported by the write that met it; closing has nothing to add.
             with contextlib.suppress(OSError):

@@ -1,0 +1,133 @@
+"""The command line, run as a program."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.server import run, serving, start
+from tests.tiny import Tiny
+
+pytestmark = pytest.mark.slow
+
+
+def index_arguments(tiny: Tiny, *more: str) -> list[str]:
+    paths = ["--model", str(tiny.model), "--sae", str(tiny.sae), "--corpus", str(tiny.corpus)]
+    return ["index", "tiny", *paths, "--context", "32", *more]
+
+
+def test_index_serve_list_and_remove(tiny: Tiny, tmp_path: Path) -> None:
+    done = run(index_arguments(tiny), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "tiny is indexed: 24 features" in done.stderr
+    assert not list((tmp_path / "featurescope.db.builds").glob("*/*"))
+    listed = run(["dictionaries"], tmp_path)
+    assert listed.stdout.startswith("tiny\t24 features")
+    with (
+        serving(tmp_path, "serve") as address,
+        urllib.request.urlopen(f"{address}/api/v1/dictionaries") as answer,
+    ):
+        assert json.load(answer)["dictionaries"][0]["id"] == "tiny"
+    again = run(index_arguments(tiny), tmp_path)
+    assert (again.returncode, "--replace" in again.stderr) == (1, True)
+    assert "--yes" in run(["remove", "tiny"], tmp_path).stderr
+    assert run(["remove", "tiny", "--yes"], tmp_path).returncode == 0
+    assert run(["dictionaries"], tmp_path).stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["index", "x", "--model", "/no/model", "--sae", "demo", "--corpus", "seed"], "no model at /no/model"),
+        (["index", "x", "--model", "demo", "--sae", "/no/sae", "--corpus", "seed"], "/no/sae"),
+        (["index", "x", "--model", "demo", "--sae", "demo", "--corpus", "none.txt"], "no corpus file none.txt"),
+        (["index", "x", "--model", "demo", "--sae", "demo", "--corpus", "seed", "--device", "warp"], "--device warp"),
+        (["index", "x", "--model", "demo", "--sae", "demo", "--corpus", "seed", "--dtype", "int3"], "--dtype"),
+        (["serve", "--db", "/no/such/folder/x.db"], "no folder"),
+        (["serve", "--port", "99999"], "from 1 to 65535"),
+        (["dictionaries"], "no database"),
+        (["remove", "nope", "--yes"], "no database"),
+    ],
+)
+def test_an_error_is_one_sentence_without_a_traceback(tmp_path: Path, arguments: list[str], says: str) -> None:
+    done = run(arguments, tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert says in done.stderr.strip().splitlines()[-1]
+
+
+def test_a_port_in_use_is_said_at_once(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = run(["serve", "--port", str(taken.getsockname()[1])], tmp_path)
+    assert done.returncode == 1
+    assert "in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_a_build_that_was_stopped_is_not_seen_and_goes_on(tiny: Tiny, tmp_path: Path, stop: signal.Signals) -> None:
+    corpus = tmp_path / "many.txt"
+    corpus.write_text("\n".join(f"{text} {n}" for n in range(400) for text in tiny.texts[:42]))
+    arguments = index_arguments(tiny, "--quality-tokens", "0")
+    arguments[arguments.index(str(tiny.corpus))] = str(corpus)
+    process = start(arguments, tmp_path)
+    firings = tmp_path / "featurescope.db.builds" / "tiny" / "recording"
+    until = time.monotonic() + 60
+    while not any(file.stat().st_size > 100_000 for file in firings.glob("*")):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    process.send_signal(stop)
+    process.wait(30)
+    assert process.returncode != 0
+    assert run(["dictionaries"], tmp_path).stdout == ""
+    done = run(arguments, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert ("Going on" in done.stderr) == (stop is signal.SIGINT)
+
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    assert run(arguments, whole).returncode == 0
+    columns = 'SELECT "index", n_active_tokens, n_active_sentences, max_activation FROM features ORDER BY "index"'
+    with sqlite3.connect(tmp_path / "featurescope.db") as one, sqlite3.connect(whole / "featurescope.db") as other:
+        assert one.execute(columns).fetchall() == other.execute(columns).fetchall()
+
+
+def test_doctor_says_what_is_here(tmp_path: Path) -> None:
+    done = run(["doctor"], tmp_path)
+    assert done.returncode == 0
+    assert "demo: model and SAE" in done.stdout
+    assert f"Python {sys.version.split()[0]}" in done.stdout
+
+
+def test_browsing_loads_no_model_code(tmp_path: Path) -> None:
+    import subprocess
+
+    from tests.server import environment
+
+    code = "import sys, app.main; print([n for n in ('torch', 'transformers', 'numpy', 'alembic') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tiny: Tiny, tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        folder = Path("/proc/featurescope")  # root may write anywhere else
+        done = run(["serve", "--db", str(folder / "x.db")], tmp_path)
+    else:
+        folder = tmp_path / "fixed"
+        folder.mkdir()
+        folder.chmod(0o500)
+        done = run(["serve", "--db", str(folder / "x.db")], tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert str(folder) in done.stderr
