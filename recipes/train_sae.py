@@ -32,7 +32,7 @@ TEMPERATURE = 0.2
 
 
 def training_passages(prose: Path, corpus: list[str]) -> list[list[str]]:
-    """Passages of sentences: the corpus in neighbouring tens, CORPUS_PASSES times, then shuffled paragraphs of prose."""
+    """Passages of sentences: the corpus in tens, CORPUS_PASSES times, then the paragraphs of the prose, shuffled."""
     tens = [corpus[first : first + CORPUS_BLOCK] for first in range(0, len(corpus), CORPUS_BLOCK)]
     paragraphs = [[s for s in sentences_of(p) if len(s) > 30] for p in read_prose(prose)]
     random.Random(SEED).shuffle(paragraphs)

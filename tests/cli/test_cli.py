@@ -76,13 +76,13 @@ def test_a_port_in_use_is_said_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_a_build_that_was_stopped_is_not_seen_and_goes_on(tiny: Tiny, tmp_path: Path, stop: signal.Signals) -> None:
     corpus = tmp_path / "many.txt"
-    corpus.write_text("\n".join(f"{text} {n}" for n in range(400) for text in tiny.texts[:42]))
+    corpus.write_text("\n".join(f"{text} {n}" for n in range(250) for text in tiny.texts[:42]))
     arguments = index_arguments(tiny, "--quality-tokens", "0")
     arguments[arguments.index(str(tiny.corpus))] = str(corpus)
     process = start(arguments, tmp_path)
     firings = tmp_path / "featurescope.db.builds" / "tiny" / "recording"
     until = time.monotonic() + 60
-    while not any(file.stat().st_size > 100_000 for file in firings.glob("*")):
+    while not any(file.stat().st_size > 6_000_000 for file in firings.glob("*")):
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < until
         time.sleep(0.02)

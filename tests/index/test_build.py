@@ -1,5 +1,6 @@
 """An index against the slow computation of the same thing, at several batch sizes; and what a build leaves behind."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,22 @@ def test_a_bad_corpus_is_refused_with_file_and_line(
     file.write_bytes(content)
     with pytest.raises(Invalid, match=says):
         index_tiny(tiny, tmp_path / "x.db", corpus=[str(file)])
+
+
+@pytest.mark.slow
+def test_a_megabyte_of_one_sentence_is_windows_and_loses_nothing(tiny: Tiny, tmp_path: Path) -> None:
+    text = "the court and the player serve \x00 مرحبا 🎾 e\u0301 " * 20_000
+    corpus = tmp_path / "one.jsonl"
+    corpus.write_text(json.dumps({"text": text}))
+    assert corpus.stat().st_size > 1_000_000
+    made = index_tiny(tiny, tmp_path / "x.db", corpus=[str(corpus)], context=64, batch_tokens=8192, quality_tokens=0)
+    tokenizer = AutoTokenizer.from_pretrained(tiny.model)
+    assert made.n_tokens == len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+    with database.read() as session:
+        (example, *_) = list_examples(session, made, 3, Group.TOP, None, 1).items
+    database.close()
+    assert text[example.offset : example.offset + len(example.text)] == example.text
 
 
 def test_a_sentence_that_gives_nan_is_named(tiny: Tiny, tmp_path: Path) -> None:

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import Conflict, Invalid
+from app.errors import Busy, Conflict, Invalid
 from app.store.database import SCHEMA, Database
+from app.store.dictionaries import list_dictionaries
 from app.store.labels import add_label, list_labels
 from tests.conftest import index_tiny
 from tests.tiny import Tiny
@@ -40,6 +41,20 @@ def test_a_newer_schema_asks_for_an_update(tmp_path: Path) -> None:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(Conflict, match="newer Featurescope"):
         Database(f"sqlite:///{file}")
+
+
+def test_a_locked_database_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.store.database.BUSY_SECONDS", 0.2)
+    file = tmp_path / "x.db"
+    database = Database(f"sqlite:///{file}")
+    holder = sqlite3.connect(file, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Busy, match="locked"), database.write():
+        pass
+    with database.read() as session:  # readers go on
+        assert list_dictionaries(session) == []
+    holder.close()
+    database.close()
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
