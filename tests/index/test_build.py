@@ -227,7 +227,7 @@ def test_a_bad_corpus_is_refused_with_file_and_line(
 
 @pytest.mark.slow
 def test_a_megabyte_of_one_sentence_is_windows_and_loses_nothing(tiny: Tiny, tmp_path: Path) -> None:
-    text = "the court and the player serve \x00 مرحبا 🎾 e\u0301 " * 20_000
+    text = "the court and the player serve مرحبا 🎾 e\u0301 " * 20_000
     corpus = tmp_path / "one.jsonl"
     corpus.write_text(json.dumps({"text": text}))
     assert corpus.stat().st_size > 1_000_000

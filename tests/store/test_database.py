@@ -2,6 +2,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from app.errors import Busy, Conflict, Invalid
 from app.store.database import SCHEMA, Database
@@ -49,8 +50,8 @@ def test_a_locked_database_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     database = Database(f"sqlite:///{file}")
     holder = sqlite3.connect(file, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Busy, match="locked"), database.write():
-        pass
+    with pytest.raises(Busy, match="locked"), database.write() as session:
+        session.execute(text("SELECT 1"))
     with database.read() as session:  # readers go on
         assert list_dictionaries(session) == []
     holder.close()
