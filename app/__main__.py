@@ -1,6 +1,7 @@
 """The command line: parsing, and errors as one sentence. What commands do stands in app/commands.py."""
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from app.version import VERSION
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,14 +22,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FeaturescopeError as error:
         print(f"featurescope: {error}", file=sys.stderr)
         return EXIT_ERROR
+    except BrokenPipeError:  # the reader of our output has gone
+        sys.stderr.close()
+        return EXIT_ERROR
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        print(
+            f"featurescope: The disk is full{where}: make room and repeat the command. Nothing stored is lost.",
+            file=sys.stderr,
+        )
+        return EXIT_ERROR
     except KeyboardInterrupt:
         print(
             "\nfeaturescope: interrupted; what was done is kept, the same command goes on from there.", file=sys.stderr
         )
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone
-        sys.stderr.close()
-        return EXIT_ERROR
     return 0
 
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import time
 import urllib.request
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server import run, serving, start
+from tests.server import COMMAND, environment, run, serving, start
 from tests.tiny import Tiny
 
 pytestmark = pytest.mark.slow
@@ -102,6 +104,29 @@ def test_a_build_that_was_stopped_is_not_seen_and_goes_on(tiny: Tiny, tmp_path: 
         assert one.execute(columns).fetchall() == other.execute(columns).fetchall()
 
 
+def test_a_full_disk_is_one_sentence_and_the_build_goes_on_later(tiny: Tiny, tmp_path: Path) -> None:
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, 80_000))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    run(["doctor", "--db", "featurescope.db"], tmp_path)
+    full = subprocess.run(
+        [*COMMAND, *index_arguments(tiny)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        preexec_fn=small_files,
+        timeout=120,
+        check=False,
+    )
+    assert full.returncode == 1
+    assert "disk" in full.stderr.strip().splitlines()[-1].lower()
+    assert "Traceback" not in full.stderr
+    assert run(["dictionaries"], tmp_path).stdout == ""
+    assert run(index_arguments(tiny), tmp_path).returncode == 0
+
+
 def test_doctor_says_what_is_here(tmp_path: Path) -> None:
     done = run(["doctor"], tmp_path)
     assert done.returncode == 0
@@ -110,10 +135,6 @@ def test_doctor_says_what_is_here(tmp_path: Path) -> None:
 
 
 def test_browsing_loads_no_model_code(tmp_path: Path) -> None:
-    import subprocess
-
-    from tests.server import environment
-
     code = "import sys, app.main; print([n for n in ('torch', 'transformers', 'numpy', 'alembic') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.strip() == "[]", done.stderr
