@@ -18,7 +18,7 @@ from app.store.write import remove_dictionary
 from app.version import VERSION
 
 SEED = "seed"
-DEMO_TITLES = {DEMO: "Demo: 56 topics", SEED: "Seed: 66 sentences"}
+DEMO_TITLES = {DEMO: "Demo: 56 topics", SEED: "Seed: first sentences"}
 
 
 def demo(asked: argparse.Namespace) -> None:

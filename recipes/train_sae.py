@@ -23,7 +23,6 @@ from app.engine.language_model import load_language_model
 SEED = 0
 BATCH = 2048
 CORPUS_PASSES = 2
-CORPUS_BLOCK = 10  # neighbouring sentences that count as one passage
 DEAD_AFTER = 200_000  # tokens without firing
 AUXILIARY_K = 32
 AUXILIARY_WEIGHT = 1 / 16
@@ -31,19 +30,15 @@ HIGH_WEIGHT = 0.2
 TEMPERATURE = 0.2
 
 
-def training_passages(prose: Path, corpus: list[str]) -> list[list[str]]:
-    """Passages of sentences: the corpus in tens, CORPUS_PASSES times, then the paragraphs of the prose, shuffled."""
-    tens = [corpus[first : first + CORPUS_BLOCK] for first in range(0, len(corpus), CORPUS_BLOCK)]
-    paragraphs = [[s for s in sentences_of(p) if len(s) > 30] for p in read_prose(prose)]
-    random.Random(SEED).shuffle(paragraphs)
-    return tens * CORPUS_PASSES + [p for p in paragraphs if p]
-
-
-def training_activations(reader: SiteReader, passages: list[list[str]], n_tokens: int) -> tuple[Tensor, Tensor]:
-    """(n_tokens, d_model) float32 and each row's passage; sentences one by one after BOS, as the index feeds them."""
-    read = reader.read([sentence for passage in passages for sentence in passage], at_most=n_tokens)
-    passage_of = torch.tensor([number for number, passage in enumerate(passages) for _ in passage])
-    return read.activations, passage_of[read.sentences]
+def training_activations(reader: SiteReader, prose: Path, corpus: list[str], n_tokens: int) -> tuple[Tensor, Tensor]:
+    """(n_tokens, d_model) float32 and each row's sentence; sentences one by one after BOS, as the index feeds them."""
+    draw = random.Random(SEED)
+    sentences = [s for p in read_prose(prose) for s in sentences_of(p) if len(s) > 30]
+    draw.shuffle(sentences)
+    read = reader.read(corpus * CORPUS_PASSES)
+    general = reader.read(sentences, at_most=n_tokens - len(read.activations))
+    numbers = torch.cat([read.sentences, general.sentences + int(read.sentences.max()) + 1])
+    return torch.cat([read.activations, general.activations]), numbers
 
 
 def whitening(x: Tensor, power: float) -> tuple[Tensor, Tensor]:
@@ -58,27 +53,44 @@ def whitening(x: Tensor, power: float) -> tuple[Tensor, Tensor]:
     return vectors * scale @ vectors.T, vectors / scale @ vectors.T
 
 
-class PassagePairs:
-    """Draws of two tokens from one passage; a passage's rows lie together, in the order of its number."""
+def context_metric(x: Tensor, sentences: Tensor, power: float) -> tuple[Tensor, Tensor]:
+    """(d, d) matrices into and out of a basis that weighs directions by how much they tell sentences apart.
 
-    def __init__(self, passages: Tensor) -> None:
-        self.passages = passages
-        self.lengths = torch.bincount(passages)
+    In the whitened basis, a direction's share of variance that lies between sentences (rather than between the
+    tokens of one) runs from near 0 for the token's own identity to near 1 for what the sentence is about; each
+    direction is scaled by that share to `power`.
+    """
+    n_sentences = int(sentences.max()) + 1
+    whiten, unwhiten = whitening(x, 1.0)
+    n_tokens = torch.bincount(sentences, minlength=n_sentences).clamp(min=1)
+    means = torch.zeros(n_sentences, x.shape[1]).index_add_(0, sentences, x @ whiten) / n_tokens[:, None]
+    long = means[n_tokens >= 8]
+    shares, directions = torch.linalg.eigh(torch.cov(long.T))
+    scale = (shares / shares.max()).clamp(min=1e-3) ** power
+    return whiten @ directions * scale, (directions / scale).T @ unwhiten
+
+
+class SentencePairs:
+    """Draws of two tokens from one sentence; a sentence's rows lie together, in the order of its number."""
+
+    def __init__(self, sentences: Tensor) -> None:
+        self.sentences = sentences
+        self.lengths = torch.bincount(sentences)
         self.starts = self.lengths.cumsum(0) - self.lengths
 
     def draw(self, n: int) -> Tensor:
-        """(2n,) rows: n tokens drawn evenly, then a token of the same passage for each."""
-        first = torch.randint(len(self.passages), (n,))
-        passage = self.passages[first]
-        second = self.starts[passage] + (torch.rand(n) * self.lengths[passage]).long()
+        """(2n,) rows: n tokens drawn evenly, then a token of the same sentence for each."""
+        first = torch.randint(len(self.sentences), (n,))
+        sentence = self.sentences[first]
+        second = self.starts[sentence] + (torch.rand(n) * self.lengths[sentence]).long()
         return torch.cat([first, second])
 
 
-def passage_loss(acts: Tensor) -> Tensor:
-    """How badly the features of a token tell which other token is from its passage, in nats.
+def sentence_loss(acts: Tensor) -> Tensor:
+    """How badly the features of a token tell which other token is from its sentence, in nats.
 
     acts: (2n, n_high). A contrastive loss over the pairs of a batch, after Temporal SAEs (Bhalla et al. 2025,
-    arXiv 2511.05541), with any token of the passage as the partner instead of the one before.
+    arXiv 2511.05541), with any token of the sentence as the partner instead of the one before.
     """
     one, other = torch.nn.functional.normalize(acts, dim=1, eps=1e-4).chunk(2)
     likeness = one @ other.T / TEMPERATURE
@@ -87,11 +99,11 @@ def passage_loss(acts: Tensor) -> Tensor:
 
 
 def train(
-    x: Tensor, passages: Tensor, n_features: int, n_high: int, passage_weight: float, k: int, n_steps: int
+    x: Tensor, sentences: Tensor, n_features: int, n_high: int, sentence_weight: float, k: int, n_steps: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """x: centred, unit mean square. -> encoder (d, F), encoder bias (F), decoder (F, d) of unit rows, threshold (F).
 
-    The first n_high features are also asked to reconstruct alone and to stay the same along a passage.
+    The first n_high features are also asked to reconstruct alone and to stay the same along a sentence.
     """
     torch.manual_seed(SEED)
     directions = torch.randn(n_features, x.shape[1])
@@ -99,7 +111,7 @@ def train(
     encoder = torch.nn.Parameter(decoder.detach().T.clone())
     bias = torch.nn.Parameter(torch.zeros(n_features))
     optimizer = torch.optim.Adam([encoder, bias, decoder], lr=1e-3, betas=(0.9, 0.999))
-    pairs = PassagePairs(passages)
+    pairs = SentencePairs(sentences)
     silent_for = torch.zeros(n_features)
     threshold = 0.0
     start = time.monotonic()
@@ -110,10 +122,10 @@ def train(
         kept = acts * (acts > kth)
         error = batch - kept @ decoder
         loss = error.square().sum(1).mean()
-        if passage_weight:
+        if sentence_weight:
             alone = batch - kept[:, :n_high] @ decoder[:n_high]
             loss = loss + HIGH_WEIGHT * alone.square().sum(1).mean()
-            loss = loss + passage_weight * x.shape[1] * passage_loss(kept[:, :n_high])
+            loss = loss + sentence_weight * x.shape[1] * sentence_loss(kept[:, :n_high])
         silent_for = torch.where((kept > 0).any(0), 0.0, silent_for + BATCH)
         dead = silent_for > DEAD_AFTER
         if dead.any():
@@ -143,27 +155,32 @@ def main() -> None:
     parser.add_argument("--prose", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, default=Path("demo/corpus.jsonl"))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--features", type=int, default=1024)
-    parser.add_argument("--k", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--tokens", type=float, default=800e3)
+    parser.add_argument("--features", type=int, default=704)
+    parser.add_argument("--k", type=int, default=31)
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--tokens", type=float, default=400e3)
     parser.add_argument("--whiten", type=float, default=0.0, help="how far loud and quiet directions are levelled")
-    parser.add_argument("--high", type=int, default=256, help="features that are to be about the passage")
-    parser.add_argument("--passage", type=float, default=0.0, help="weight of the loss that asks it of them")
+    parser.add_argument("--context", type=float, default=0.7, help="how much directions of whole sentences count more")
+    parser.add_argument("--high", type=int, default=256, help="features that are to be about the whole sentence")
+    parser.add_argument("--sentence", type=float, default=0.0, help="weight of the loss that asks it of them")
     args = parser.parse_args()
     topics = read_corpus(args.corpus)
     train_topics, held_out = split_held_out(topics)
     model = load_language_model(args.model)
     reader = SiteReader(model, args.hook)
     start = time.monotonic()
-    passages = training_passages(args.prose, [s for t in train_topics.values() for s in t])
-    x, passage_of = training_activations(reader, passages, int(args.tokens))
+    x, sentences = training_activations(
+        reader, args.prose, [s for t in train_topics.values() for s in t], int(args.tokens)
+    )
     print(f"{len(x):,} tokens read in {time.monotonic() - start:.0f} s")
     mean = x.mean(0)
-    into, out_of = whitening(x - mean, args.whiten)
+    if args.context:
+        into, out_of = context_metric(x - mean, sentences, args.context)
+    else:
+        into, out_of = whitening(x - mean, args.whiten)
     scale = ((x - mean) @ into).square().sum(1).mean().sqrt() / x.shape[1] ** 0.5
     encoder, bias, decoder, threshold = train(
-        (x - mean) @ into / scale, passage_of, args.features, args.high, args.passage, args.k, args.steps
+        (x - mean) @ into / scale, sentences, args.features, args.high, args.sentence, args.k, args.steps
     )
     # Every step before the encoder is linear, so it folds into the weights and the file holds a plain SAE.
     encoder = into @ encoder / scale
