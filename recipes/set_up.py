@@ -4,6 +4,7 @@ python recipes/set_up.py .venv [--extras test,lint]
 Plain old syntax, so that a Python that is too old reaches the sentence that says so.
 """
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -23,11 +24,11 @@ def main():
     if not os.access(os.path.dirname(os.path.abspath(folder)), os.W_OK):
         sys.exit("This folder cannot be written to: clone Featurescope into one of yours.")
     if not os.path.exists(os.path.join(folder, "bin", "pip")):
-        try:
-            import ensurepip  # noqa: F401  venv needs it, and some systems leave it out
-            import venv
-        except ImportError:
+        # venv needs ensurepip, and some systems leave it out.
+        if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
             sys.exit("Python's venv module is missing: install it (on Debian and Ubuntu the package python3-venv).")
+        import venv
+
         say("Making the environment %s." % folder)
         try:
             venv.create(folder, with_pip=True, clear=os.path.exists(folder))

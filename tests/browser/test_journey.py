@@ -19,10 +19,10 @@ def chromium() -> str | None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        try:
-            started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        except Exception as error:
-            pytest.skip(f"no Chromium can be started here: {str(error).splitlines()[0]}")
+        found = chromium()
+        if found is None:  # `make test` needs no browser; one that is there must start
+            pytest.skip("no Chromium is installed here")
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield started
         started.close()
 
