@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fastapi import APIRouter
 
 from app.api.parameters import StoredDictionary, problems
-from app.api.schemas import Activations, ActivationsRequest, LiveText, LiveToken, TokenFeature
+from app.api.schemas.activations import Activations, ActivationsRequest, LiveText, LiveToken, TokenFeature
 from app.domain import ActivationScale, FeatureActivation
 from app.errors import Invalid
 from app.serving import Models, ReadSession, ServerSettings

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from app.api.parameters import StoredDictionary, problems
-from app.api.schemas import Dictionary, DictionaryDetail, DictionaryList
+from app.api.schemas.dictionaries import Dictionary, DictionaryDetail, DictionaryList
 from app.serving import ReadSession
 from app.store.dictionaries import list_dictionaries
 

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from app.api.parameters import Cursor, Limit, StoredDictionary, problems
-from app.api.schemas import Example, ExampleList
+from app.api.schemas.examples import Example, ExampleList
 from app.domain import Group
 from app.serving import ReadSession
 from app.store.examples import list_examples

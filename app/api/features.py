@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from app.api.parameters import Cursor, Filter, Limit, StoredDictionary, problems
-from app.api.schemas import Feature, FeatureList, FeatureSummary
+from app.api.schemas.features import Feature, FeatureList, FeatureSummary
 from app.serving import ReadSession
 from app.store.features import Sort, get_feature, list_features
 from app.store.labels import list_labels

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 
 from app.api.parameters import StoredDictionary, problems
-from app.api.schemas import Label, LabelWritten
+from app.api.schemas.labels import Label, LabelWritten
 from app.serving import WriteSession
 from app.store.labels import add_label, change_label, remove_label
 

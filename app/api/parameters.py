@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query
 
-from app.api.schemas import Problem
+from app.api.schemas.shape import Problem
 from app.domain import Dictionary
 from app.serving import ReadSession
 from app.store.dictionaries import get_dictionary

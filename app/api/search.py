@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.api.parameters import Cursor, Limit, problems
-from app.api.schemas import SearchHit, SearchResults
+from app.api.schemas.search import SearchHit, SearchResults
 from app.serving import ReadSession
 from app.store.search import search
 

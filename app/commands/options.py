@@ -1,0 +1,54 @@
+"""What several commands take, and what they make of it: the database, the server's settings, the folder of a build."""
+
+import argparse
+from pathlib import Path
+from typing import TypeAlias
+
+from sqlalchemy import make_url
+
+from app.errors import NotFound
+from app.settings import Settings, database_url, read_settings
+from app.store.database import Database
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_database(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--db", help="a SQLite file or a database URL (default: featurescope.db in this folder)")
+
+
+def add_serving(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--host", help="where to listen (default: 127.0.0.1, this machine alone)")
+    command.add_argument("--port", type=int, help="(default: 8000)")
+    command.add_argument("--device", help="where live texts run: cpu, cuda, cuda:1, mps (default: cpu)")
+    command.add_argument("--no-model", action="store_true", help="serve browsing alone; torch is never loaded")
+    add_database(command)
+
+
+def settings_of(asked: argparse.Namespace) -> Settings:
+    """From the environment, then from what the command was given."""
+    return read_settings(
+        db=asked.db,
+        host=getattr(asked, "host", None),
+        port=getattr(asked, "port", None),
+        device=getattr(asked, "device", None),
+        model=False if getattr(asked, "no_model", False) else None,
+    )
+
+
+def existing_database(settings: Settings) -> Database:
+    """A database that is there already: listing and removing make none. Raises NotFound."""
+    if "://" not in settings.db and not Path(settings.db).expanduser().exists():
+        raise NotFound(f"There is no database {settings.db}; give its path with --db, or index something first.")
+    return Database(database_url(settings.db))
+
+
+def work_folder(settings: Settings, id: str) -> Path:
+    """Where a build of this id keeps what it has recorded: beside a SQLite file, else in the current folder."""
+    beside = Path(settings.db).expanduser() if "://" not in settings.db else _sqlite_file(settings.db)
+    return Path(f"{beside or 'featurescope'}.builds") / id
+
+
+def _sqlite_file(url: str) -> Path | None:
+    parsed = make_url(url)
+    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
