@@ -27,3 +27,11 @@ class Busy(FeaturescopeError):
 
 class Unavailable(FeaturescopeError):
     """A part that this needs is switched off or gone (no model is served, its folder has moved)."""
+
+
+class NotSignedIn(FeaturescopeError):
+    """Only somebody who has said who they are may do this."""
+
+
+class Forbidden(FeaturescopeError):
+    """Who asks may not do this; the message says what it would take."""

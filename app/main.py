@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from secrets import token_bytes
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse
 
+from app.access.roles import Role
+from app.access.routes import check_roles, needs
 from app.api import routes as api
 from app.engine.runtime import Runtime
 from app.middleware import BodyLimit, HeadAsGet, SecurityHeaders
@@ -19,7 +22,7 @@ from app.store.database import Database
 from app.version import VERSION
 
 PAGES = (home, dictionary, feature, live, search, api_docs)
-health = APIRouter()
+health = APIRouter(dependencies=[needs(Role.ANYONE)])
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -49,12 +52,14 @@ def create_app(settings: Settings) -> FastAPI:
     for kind, handler in errors.HANDLERS.items():
         app.add_exception_handler(kind, handler)
     app.state.settings = settings
+    app.state.secret = token_bytes(32)
     app.state.runtime = Runtime(settings)
     app.include_router(api.router, prefix="/api/v1")
     for page in PAGES:
         app.include_router(page.router, include_in_schema=False)
     app.include_router(health, include_in_schema=False)
     app.mount("/static", Assets(), name="static")
+    check_roles(app)
     return app
 
 

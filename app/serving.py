@@ -37,3 +37,9 @@ ReadSession = Annotated[Session, Depends(read_session, scope="function")]
 WriteSession = Annotated[Session, Depends(write_session, scope="function")]
 Models = Annotated["Runtime", Depends(served_models)]
 ServerSettings = Annotated[Settings, Depends(served_settings)]
+
+
+def is_api(request: Request) -> bool:
+    """Whether the answer is JSON for a program rather than a page for a person."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return bool(path == "/api" or path.startswith("/api/"))

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from fastapi import APIRouter
 
+from app.access.roles import Role
+from app.access.routes import needs
 from app.api.parameters import StoredDictionary, problems
 from app.api.schemas.activations import Activations, ActivationsRequest, LiveText, LiveToken, TokenFeature
 from app.domain import ActivationScale, FeatureActivation
@@ -11,7 +13,7 @@ from app.errors import Invalid
 from app.serving import Models, ReadSession, ServerSettings
 from app.store.features import feature_names, get_scales
 
-router = APIRouter(prefix="/dictionaries/{dictionary_id}/activations", tags=["live"])
+router = APIRouter(prefix="/dictionaries/{dictionary_id}/activations", tags=["live"], dependencies=[needs(Role.READ)])
 
 
 @router.post("", summary="Activations of a text", responses=problems(400, 404, 413, 422, 500, 503))

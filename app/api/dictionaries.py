@@ -2,12 +2,14 @@
 
 from fastapi import APIRouter
 
+from app.access.roles import Role
+from app.access.routes import needs
 from app.api.parameters import StoredDictionary, problems
 from app.api.schemas.dictionaries import Dictionary, DictionaryDetail, DictionaryList
 from app.serving import ReadSession
 from app.store.dictionaries import list_dictionaries
 
-router = APIRouter(tags=["dictionaries"])
+router = APIRouter(tags=["dictionaries"], dependencies=[needs(Role.READ)])
 
 
 @router.get("/dictionaries", summary="List the dictionaries", responses=problems(500, 503))

@@ -2,6 +2,8 @@
 
 from fastapi import APIRouter
 
+from app.access.roles import Role
+from app.access.routes import needs
 from app.api.parameters import Cursor, Limit, StoredDictionary, problems
 from app.api.schemas.examples import Example, ExampleList
 from app.domain import Group
@@ -9,7 +11,9 @@ from app.serving import ReadSession
 from app.store.examples import list_examples
 from app.store.features import get_feature
 
-router = APIRouter(prefix="/dictionaries/{dictionary_id}/features/{index}/examples", tags=["features"])
+router = APIRouter(
+    prefix="/dictionaries/{dictionary_id}/features/{index}/examples", tags=["features"], dependencies=[needs(Role.READ)]
+)
 
 
 @router.get("", summary="Examples of one feature", responses=problems(404, 422, 500, 503))

@@ -2,13 +2,15 @@
 
 from fastapi import APIRouter
 
+from app.access.roles import Role
+from app.access.routes import needs
 from app.api.parameters import Cursor, Filter, Limit, StoredDictionary, problems
 from app.api.schemas.features import Feature, FeatureList, FeatureSummary
 from app.serving import ReadSession
 from app.store.features import Sort, get_feature, list_features
 from app.store.labels import list_labels
 
-router = APIRouter(prefix="/dictionaries/{dictionary_id}/features", tags=["features"])
+router = APIRouter(prefix="/dictionaries/{dictionary_id}/features", tags=["features"], dependencies=[needs(Role.READ)])
 
 
 @router.get("", summary="List features", responses=problems(404, 422, 500, 503))

@@ -4,12 +4,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
+from app.access.roles import Role
+from app.access.routes import needs
 from app.api.parameters import StoredDictionary, problems
 from app.api.schemas.labels import Label, LabelWritten
 from app.serving import WriteSession
 from app.store.labels import add_label, change_label, remove_label
 
-router = APIRouter(prefix="/dictionaries/{dictionary_id}/features/{index}/labels", tags=["labels"])
+router = APIRouter(
+    prefix="/dictionaries/{dictionary_id}/features/{index}/labels", tags=["labels"], dependencies=[needs(Role.LABEL)]
+)
 LabelId = Annotated[int, Path(description="The label's id, as the feature's `labels` have it.")]
 _PROBLEMS = problems(400, 404, 413, 422, 500, 503)
 

@@ -13,6 +13,7 @@ from app.store.features import FeatureFilter
 Responses = dict[int | str, dict[str, Any]]
 MEANINGS = {
     400: "The body is not readable as JSON.",
+    403: "You may not do this; `detail` says what role it takes.",
     404: "There is no such dictionary or feature; `detail` says which there are.",
     413: "The body is larger than this server takes.",
     415: "The body is not sent as application/json.",
@@ -20,12 +21,15 @@ MEANINGS = {
     500: "An error of the server's own.",
     503: "Busy, or no model is served; `detail` says which, `Retry-After` when to come back.",
 }
+EVERYWHERE = (403,)
 
 
 def problems(*statuses: int) -> Responses:
-    """The OpenAPI entries of the error answers."""
+    """The OpenAPI entries of the error answers; those that every call may give are always among them."""
     content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-    return {status: {"description": MEANINGS[status], "content": content} for status in statuses}
+    return {
+        status: {"description": MEANINGS[status], "content": content} for status in sorted({*statuses, *EVERYWHERE})
+    }
 
 
 def stored_dictionary(dictionary_id: str, session: ReadSession) -> Dictionary:

@@ -4,12 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from app.access.roles import Role
+from app.access.routes import needs
 from app.api.parameters import Cursor, Limit, problems
 from app.api.schemas.search import SearchHit, SearchResults
 from app.serving import ReadSession
 from app.store.search import search
 
-router = APIRouter(tags=["search"])
+router = APIRouter(tags=["search"], dependencies=[needs(Role.READ)])
 
 
 @router.get("/search", summary="Search", responses=problems(404, 422, 500, 503))

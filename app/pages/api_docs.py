@@ -7,12 +7,14 @@ from typing import Any, TypeAlias
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import HTMLResponse
 
+from app.access.roles import Role
+from app.access.routes import needs
 from app.pages.web import render
 
 Schema: TypeAlias = Mapping[str, Any]
 Schemas: TypeAlias = Mapping[str, Schema]
 
-router = APIRouter()
+router = APIRouter(dependencies=[needs(Role.READ)])
 METHODS = ("get", "post", "put", "delete")
 
 

@@ -7,6 +7,8 @@ from secrets import randbelow
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from app.access.roles import Role
+from app.access.routes import needs
 from app.domain import Dictionary, FeatureSummary
 from app.pages.charts import Chart, density_chart
 from app.pages.list_form import AskedList, ListForm
@@ -16,7 +18,7 @@ from app.store.dictionaries import get_dictionary
 from app.store.examples import best_examples
 from app.store.features import FeatureFilter, Sort, list_features
 
-router = APIRouter()
+router = APIRouter(dependencies=[needs(Role.READ)])
 ROWS = 50
 COLUMNS = (  # sort, heading, what it starts with (what is looked for most: the large first, names from A)
     (Sort.INDEX, "Feature", Sort.INDEX),

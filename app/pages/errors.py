@@ -11,11 +11,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import Busy, Conflict, FeaturescopeError, Invalid, NotFound, Unavailable
+from app.errors import Busy, Conflict, FeaturescopeError, Forbidden, Invalid, NotFound, NotSignedIn, Unavailable
 from app.middleware import SECURITY_HEADERS
 from app.pages.web import render
+from app.serving import is_api
 
-STATUS = {NotFound: 404, Invalid: 422, Conflict: 409, Busy: 503, Unavailable: 503}
+STATUS = {
+    NotSignedIn: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Invalid: 422,
+    Busy: 503,
+    Unavailable: 503,
+}
 SHOWN = 5  # faults of one request that are named
 SHOWN_CHARACTERS = 60  # of a value that was refused
 
@@ -38,11 +47,6 @@ def respond(request: Request, status: int, detail: str, headers: Mapping[str, st
     page = render("error.html", ErrorPage(status, title, detail), status)
     page.headers.update(headers or {})
     return page
-
-
-def is_api(request: Request) -> bool:
-    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    return bool(path == "/api" or path.startswith("/api/"))
 
 
 def domain_error(request: Request, error: Exception) -> Response:

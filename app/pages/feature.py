@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse
 
+from app.access.roles import Role
+from app.access.routes import needs
 from app.domain import INTERVAL_GROUPS, Dictionary, Example, Feature, Group, Label, Slice
 from app.pages.charts import Chart, activation_chart
 from app.pages.filters import count, number, share
@@ -17,7 +19,7 @@ from app.store.examples import count_examples, list_examples
 from app.store.features import get_feature
 from app.store.labels import list_labels
 
-router = APIRouter()
+router = APIRouter(dependencies=[needs(Role.READ)])
 IN_A_GROUP = 50
 VALUES = 5  # metadata values of one field that are shown
 NAMES = {

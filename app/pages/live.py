@@ -8,6 +8,8 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
+from app.access.roles import Role
+from app.access.routes import needs
 from app.domain import ActivationScale, Dictionary, FeatureActivation, FeatureSummary, LiveText
 from app.engine.runtime import Runtime
 from app.pages.snippets import ShownToken
@@ -15,7 +17,7 @@ from app.pages.web import Models, ReadSession, ServerSettings, render
 from app.store.dictionaries import get_dictionary
 from app.store.features import get_scales, get_summaries
 
-router = APIRouter()
+router = APIRouter(dependencies=[needs(Role.READ)])
 A_TOKEN = 10  # features shown for one token
 EXAMPLES = (
     "The goalkeeper tipped the ball over the bar, and the crowd went silent.",

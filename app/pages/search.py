@@ -8,12 +8,14 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
+from app.access.roles import Role
+from app.access.routes import needs
 from app.domain import Dictionary, SearchHit
 from app.pages.web import ReadSession, render
 from app.store.dictionaries import list_dictionaries
 from app.store.search import search
 
-router = APIRouter()
+router = APIRouter(dependencies=[needs(Role.READ)])
 ROWS = 30
 MATCHED = {"label": "label", "token": "token it fires on", "text": "example", "metadata": "metadata"}
 

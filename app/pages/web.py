@@ -1,7 +1,8 @@
 """What every page uses: the database session of a request, and a template rendered with a page's fields.
 
 A page is a frozen dataclass; its template sees exactly its fields, plus these globals: `static_url("css/site.css")`,
-`has_static("vendor/htmx.min.js")` and `version`, and the filters of `filters.py`.
+`has_static("vendor/htmx.min.js")`, `version` and `visit()` (who is signed in), and the filters of `filters.py`.
+A form with method="post" holds the macro of components/form_token.html, or it is refused.
 """
 
 from dataclasses import fields
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from app.access.visit import CurrentPerson, current_visit
 from app.pages.assets import bundled, has_static, static_url
 from app.pages.filters import FILTERS
 from app.serving import Models, ReadSession, ServerSettings, WriteSession
@@ -19,7 +21,7 @@ from app.version import VERSION
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Models", "ReadSession", "ServerSettings", "WriteSession", "render"]
+__all__ = ["CurrentPerson", "Models", "ReadSession", "ServerSettings", "WriteSession", "render"]
 
 
 @cache
@@ -33,7 +35,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= FILTERS
-    made.globals |= {"static_url": static_url, "has_static": has_static, "version": VERSION}
+    made.globals |= {"static_url": static_url, "has_static": has_static, "version": VERSION, "visit": current_visit}
     return made
 
 

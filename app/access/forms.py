@@ -1,0 +1,54 @@
+"""Forged requests: what a browser sends because another site told it to is refused.
+
+Each form carries a token that only a page of ours could have read (templates/components/form_token.html); where the
+browser says which site a request comes from, that must be ours.
+"""
+
+import hashlib
+import hmac
+from urllib.parse import urlsplit
+
+from fastapi import Request
+
+from app.access.roles import How
+from app.access.visit import Visit
+from app.errors import Forbidden
+from app.serving import is_api
+
+FIELD = "form_token"
+HEADER = "x-form-token"
+SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
+
+
+def make_form_token(secret: bytes, session: str) -> str:
+    """The token of one session's forms; another session's, and an earlier sign-in's, differ."""
+    return hmac.new(secret, b"form:" + session.encode(), hashlib.sha256).hexdigest()[:40]
+
+
+async def check_not_forged(request: Request, visit: Visit) -> None:
+    """Raises Forbidden for a request that changes something and that may have been forged."""
+    if request.method in SAFE_METHODS or visit.person.how is How.BEARER:
+        return
+    _check_same_site(request)
+    sent_as = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    # JSON cannot be sent across sites without asking first, and that is never granted here.
+    if is_api(request) and sent_as not in FORM_TYPES:
+        return
+    given = request.headers.get(HEADER) or (await request.form()).get(FIELD)
+    if not isinstance(given, str) or not hmac.compare_digest(given.encode(), visit.form_token.encode()):
+        raise Forbidden(
+            "The form is not from a page of this server, or from before you signed in or out: "
+            "go back, load the page again, and send it once more."
+        )
+
+
+def _check_same_site(request: Request) -> None:
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        forged = site not in ("same-origin", "none")
+    else:
+        origin = request.headers.get("origin")
+        forged = origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
+    if forged:
+        raise Forbidden("The request comes from another site's page; open this server's own page and send it there.")

@@ -1,0 +1,91 @@
+"""Each route declares the role that it asks for; one that declares none keeps the server from being made.
+
+router = APIRouter(dependencies=[needs(Role.READ)])          every route of the file
+@router.post("...", dependencies=[needs(Role.LABEL)])        one that asks for more
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import RouteContext, iter_route_contexts
+
+from app.access.forms import SAFE_METHODS, check_not_forged
+from app.access.identity import identify
+from app.access.roles import Role
+from app.access.visit import Visit, begin_visit
+from app.errors import Forbidden
+from app.serving import write_session
+
+# Served by the framework itself: the same for everybody, and with nothing in it that is not in the source.
+OPEN_TO_ALL = frozenset(("/static", "/api/openapi.json"))
+
+
+class Needs:
+    """A dependency: who asks is found, once a request, and refused where the role does not suffice."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+
+    async def __call__(self, request: Request) -> None:
+        visit: Visit | None = getattr(request.state, "visit", None)
+        if visit is None:
+            visit = await identify(request)
+            begin_visit(request, visit)
+            await check_not_forged(request, visit)
+        dictionary_id = request.path_params.get("dictionary_id")
+        if not visit.person.may(self.role, dictionary_id):
+            raise Forbidden(f"This needs the role {self.role}, and yours is {visit.person.role}.")
+
+
+@cache
+def needs(role: Role) -> Any:
+    """What goes into `dependencies=[...]` of a router or a route. With both, both are asked for."""
+    return Depends(Needs(role))
+
+
+def check_roles(app: FastAPI) -> None:
+    """Raises RuntimeError that says, for each route without a role, what to write where."""
+    faults = [fault for route in iter_route_contexts(app.routes) if (fault := _fault(route)) is not None]
+    if faults:
+        raise RuntimeError("\n".join(faults))
+
+
+def declared_roles(route: RouteContext) -> set[Role]:
+    """The roles that a route asks for, its router's among them."""
+    dependant: Dependant | None = getattr(route, "dependant", None)
+    return {call.role for call in _calls(dependant) if isinstance(call, Needs)} if dependant is not None else set()
+
+
+def _fault(route: RouteContext) -> str | None:
+    if route.path in OPEN_TO_ALL:
+        return None
+    roles = declared_roles(route)
+    endpoint = route.endpoint
+    where = f"{getattr(endpoint, '__module__', '?')}.{getattr(endpoint, '__name__', '?')}"
+    methods = sorted((route.methods or {"ANY"}) - {"HEAD"})
+    named = f"{', '.join(methods)} {route.path} ({where})"
+    if not roles:
+        return (
+            f"{named} declares no role. Write in its file\n"
+            "    from app.access.roles import Role\n"
+            "    from app.access.routes import needs\n"
+            "    router = APIRouter(dependencies=[needs(Role.READ)])\n"
+            "and, for a route that stores something, @router.post(..., dependencies=[needs(Role.LABEL)]). "
+            "Role.ANYONE is for what people may see who are not signed in."
+        )
+    writes = write_session in _calls(route.dependant)
+    if writes and not set(methods) <= SAFE_METHODS and roles <= {Role.ANYONE, Role.READ}:
+        return (
+            f"{named} takes a WriteSession but asks for the role {max(roles)} alone: "
+            "write @router.post(..., dependencies=[needs(Role.LABEL)]), or Role.ADMIN."
+        )
+    return None
+
+
+def _calls(dependant: Dependant) -> Iterator[Any]:
+    for part in dependant.dependencies:
+        yield part.call
+        yield from _calls(part)
