@@ -9,13 +9,13 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse
 
-from app.access.roles import Role
 from app.access.routes import check_roles, needs
 from app.api import routes as api
 from app.engine.runtime import Runtime
 from app.middleware import BodyLimit, HeadAsGet, SecurityHeaders
 from app.pages import api_docs, dictionary, errors, feature, home, live, search
 from app.pages.assets import Assets
+from app.roles import Role
 from app.serving import ReadSession
 from app.settings import Settings, database_url
 from app.store.database import Database

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from fastapi import Request
 
-from app.access.roles import How
 from app.access.visit import Visit
 from app.errors import Forbidden
+from app.roles import How
 from app.serving import is_api
 
 FIELD = "form_token"

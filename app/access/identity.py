@@ -3,8 +3,8 @@
 from fastapi import Request
 
 from app.access.forms import make_form_token
-from app.access.roles import OWNER
 from app.access.visit import Visit
+from app.roles import OWNER
 
 
 async def identify(request: Request) -> Visit:

@@ -14,9 +14,9 @@ from fastapi.routing import RouteContext, iter_route_contexts
 
 from app.access.forms import SAFE_METHODS, check_not_forged
 from app.access.identity import identify
-from app.access.roles import Role
 from app.access.visit import Visit, begin_visit
 from app.errors import Forbidden
+from app.roles import Role
 from app.serving import write_session
 
 # Served by the framework itself: the same for everybody, and with nothing in it that is not in the source.
@@ -70,7 +70,7 @@ def _fault(route: RouteContext) -> str | None:
     if not roles:
         return (
             f"{named} declares no role. Write in its file\n"
-            "    from app.access.roles import Role\n"
+            "    from app.roles import Role\n"
             "    from app.access.routes import needs\n"
             "    router = APIRouter(dependencies=[needs(Role.READ)])\n"
             "and, for a route that stores something, @router.post(..., dependencies=[needs(Role.LABEL)]). "

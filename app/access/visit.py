@@ -9,7 +9,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from app.access.roles import STRANGER, Person
+from app.roles import STRANGER, Person
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from fastapi import APIRouter
 
-from app.access.roles import Role
 from app.access.routes import needs
 from app.api.parameters import StoredDictionary, problems
 from app.api.schemas.activations import Activations, ActivationsRequest, LiveText, LiveToken, TokenFeature
 from app.domain import ActivationScale, FeatureActivation
 from app.errors import Invalid
+from app.roles import Role
 from app.serving import Models, ReadSession, ServerSettings
 from app.store.features import feature_names, get_scales
 

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from app.access.roles import Role
 from app.access.routes import needs
 from app.api.parameters import StoredDictionary, problems
 from app.api.schemas.dictionaries import Dictionary, DictionaryDetail, DictionaryList
+from app.roles import Role
 from app.serving import ReadSession
 from app.store.dictionaries import list_dictionaries
 

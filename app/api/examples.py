@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter
 
-from app.access.roles import Role
 from app.access.routes import needs
 from app.api.parameters import Cursor, Limit, StoredDictionary, problems
 from app.api.schemas.examples import Example, ExampleList
 from app.domain import Group
+from app.roles import Role
 from app.serving import ReadSession
 from app.store.examples import list_examples
 from app.store.features import get_feature

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from app.access.roles import Role
 from app.access.routes import needs
 from app.api.parameters import Cursor, Filter, Limit, StoredDictionary, problems
 from app.api.schemas.features import Feature, FeatureList, FeatureSummary
+from app.roles import Role
 from app.serving import ReadSession
 from app.store.features import Sort, get_feature, list_features
 from app.store.labels import list_labels

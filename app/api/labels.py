@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
-from app.access.roles import Role
 from app.access.routes import needs
 from app.api.parameters import StoredDictionary, problems
 from app.api.schemas.labels import Label, LabelWritten
+from app.roles import Role
 from app.serving import WriteSession
 from app.store.labels import add_label, change_label, remove_label
 

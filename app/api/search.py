@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from app.access.roles import Role
 from app.access.routes import needs
 from app.api.parameters import Cursor, Limit, problems
 from app.api.schemas.search import SearchHit, SearchResults
+from app.roles import Role
 from app.serving import ReadSession
 from app.store.search import search
 

@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import HTMLResponse
 
-from app.access.roles import Role
 from app.access.routes import needs
 from app.pages.web import render
+from app.roles import Role
 
 Schema: TypeAlias = Mapping[str, Any]
 Schemas: TypeAlias = Mapping[str, Schema]

@@ -7,13 +7,13 @@ from secrets import randbelow
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from app.access.roles import Role
 from app.access.routes import needs
 from app.domain import Dictionary, FeatureSummary
 from app.pages.charts import Chart, density_chart
 from app.pages.list_form import AskedList, ListForm
 from app.pages.snippets import ShownExample, View, shown
 from app.pages.web import Models, ReadSession, render
+from app.roles import Role
 from app.store.dictionaries import get_dictionary
 from app.store.examples import best_examples
 from app.store.features import FeatureFilter, Sort, list_features

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse
 
-from app.access.roles import Role
 from app.access.routes import needs
 from app.domain import INTERVAL_GROUPS, Dictionary, Example, Feature, Group, Label, Slice
 from app.pages.charts import Chart, activation_chart
 from app.pages.filters import count, number, share
 from app.pages.snippets import ShownExample, View, shown
 from app.pages.web import Models, ReadSession, render
+from app.roles import Role
 from app.store.dictionaries import get_dictionary
 from app.store.examples import count_examples, list_examples
 from app.store.features import get_feature

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse
 
-from app.access.roles import Role
 from app.access.routes import needs
 from app.domain import Dictionary
 from app.pages.charts import Chart, density_chart
 from app.pages.web import ReadSession, render
+from app.roles import Role
 from app.store.dictionaries import list_dictionaries
 
 router = APIRouter(dependencies=[needs(Role.READ)])

@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
-from app.access.roles import Role
 from app.access.routes import needs
 from app.domain import ActivationScale, Dictionary, FeatureActivation, FeatureSummary, LiveText
 from app.engine.runtime import Runtime
 from app.pages.snippets import ShownToken
 from app.pages.web import Models, ReadSession, ServerSettings, render
+from app.roles import Role
 from app.store.dictionaries import get_dictionary
 from app.store.features import get_scales, get_summaries
 

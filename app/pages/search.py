@@ -8,10 +8,10 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
-from app.access.roles import Role
 from app.access.routes import needs
 from app.domain import Dictionary, SearchHit
 from app.pages.web import ReadSession, render
+from app.roles import Role
 from app.store.dictionaries import list_dictionaries
 from app.store.search import search
 

@@ -9,10 +9,10 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from fastapi.testclient import TestClient
 
 from app.access.forms import SAFE_METHODS
-from app.access.roles import Role
 from app.access.routes import OPEN_TO_ALL, check_roles, declared_roles, needs
 from app.main import create_app
 from app.pages.assets import bundled
+from app.roles import Role
 from app.serving import WriteSession
 from app.settings import Settings
 
