@@ -35,3 +35,7 @@ class NotSignedIn(FeaturescopeError):
 
 class Forbidden(FeaturescopeError):
     """Who asks may not do this; the message says what it would take."""
+
+
+class FullDisk(FeaturescopeError):
+    """There is no room to store it; what was stored is kept, and it works again once there is."""

@@ -1,4 +1,4 @@
-"""What tests share: the tiny model, one index of it, and a way to browse that index."""
+"""What tests share: the tiny model, one index of it in each database, and a way to browse that index."""
 
 import json
 from collections.abc import Iterator
@@ -14,8 +14,12 @@ from app.domain import Dictionary
 from app.index.build import BuildOptions, build_index
 from app.main import create_app
 from app.settings import Settings
+from app.settings import database_url as database_url_of
 from app.store.database import Database
+from tests.postgres import Postgres, find_programs
 from tests.tiny import Tiny, make_tiny
+
+DATABASES = ("sqlite", "postgresql")
 
 
 @pytest.fixture(scope="session")
@@ -23,15 +27,44 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return make_tiny(tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of this test run's own, started by the first test that asks for it."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (no initdb): install Debian's package postgresql")
+    running = Postgres(programs)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.remove()
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database: a test that takes this runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'featurescope.db'}"
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return postgres.new_database()
+
+
 @dataclass(frozen=True)
 class Indexed:
-    """A database file with the dictionary `tiny`."""
+    """The URL of a database with the dictionary `tiny`."""
 
-    path: Path
+    url: str
     dictionary: Dictionary
 
 
 def index_tiny(tiny: Tiny, path: Path, **changed: Any) -> Dictionary:
+    """The dictionary `tiny` in a SQLite file."""
+    return index_into(tiny, f"sqlite:///{path}", Path(f"{path}.builds") / "tiny", **changed)
+
+
+def index_into(tiny: Tiny, url: str, work: Path, **changed: Any) -> Dictionary:
+    """The dictionary `tiny` in any database. work: a folder for what the build records."""
     options: dict[str, Any] = {
         "id": "tiny",
         "title": "Tiny <em>one</em>",
@@ -42,22 +75,27 @@ def index_tiny(tiny: Tiny, path: Path, **changed: Any) -> Dictionary:
         "batch_tokens": 512,
         "quality_tokens": 400,
     }
-    database = Database(f"sqlite:///{path}")
+    database = Database(database_url_of(url))
     try:
-        return build_index(BuildOptions(**(options | changed)), database, Path(f"{path}.builds") / "tiny")
+        return build_index(BuildOptions(**(options | changed)), database, work)
     finally:
         database.close()
 
 
-@pytest.fixture(scope="session")
-def indexed(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Indexed:
-    path = tmp_path_factory.mktemp("index") / "tiny.db"
-    return Indexed(path, index_tiny(tiny, path))
+@pytest.fixture(scope="session", params=DATABASES)
+def indexed(request: pytest.FixtureRequest, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Indexed:
+    """Everything that browses this index does so twice, once in each database."""
+    folder = tmp_path_factory.mktemp("index")
+    if request.param == "sqlite":
+        url = f"sqlite:///{folder / 'tiny.db'}"
+    else:
+        url = request.getfixturevalue("postgres").new_database()
+    return Indexed(url, index_into(tiny, url, folder / "work"))
 
 
 @pytest.fixture(scope="session")
 def client(indexed: Indexed) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings(db=str(indexed.path))), raise_server_exceptions=False) as client:
+    with TestClient(create_app(Settings(db=indexed.url)), raise_server_exceptions=False) as client:
         yield client
 
 

@@ -15,7 +15,7 @@ router = APIRouter(
     prefix="/dictionaries/{dictionary_id}/features/{index}/labels", tags=["labels"], dependencies=[needs(Role.LABEL)]
 )
 LabelId = Annotated[int, Path(description="The label's id, as the feature's `labels` have it.")]
-_PROBLEMS = problems(400, 404, 413, 422, 500, 503)
+_PROBLEMS = problems(400, 404, 413, 422, 500, 503, 507)
 
 
 @router.post("", summary="Add a label", status_code=201, responses=_PROBLEMS)

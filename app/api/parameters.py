@@ -20,6 +20,7 @@ MEANINGS = {
     422: "A parameter or the body is not valid; `detail` names it and says what it should be.",
     500: "An error of the server's own.",
     503: "Busy, or no model is served; `detail` says which, `Retry-After` when to come back.",
+    507: "The disk is full; nothing stored is lost, and it works again when there is room.",
 }
 EVERYWHERE = (403,)
 

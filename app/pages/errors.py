@@ -11,7 +11,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import Busy, Conflict, FeaturescopeError, Forbidden, Invalid, NotFound, NotSignedIn, Unavailable
+from app.errors import (
+    Busy,
+    Conflict,
+    FeaturescopeError,
+    Forbidden,
+    FullDisk,
+    Invalid,
+    NotFound,
+    NotSignedIn,
+    Unavailable,
+)
 from app.middleware import SECURITY_HEADERS
 from app.pages.web import render
 from app.serving import is_api
@@ -24,6 +34,7 @@ STATUS = {
     Invalid: 422,
     Busy: 503,
     Unavailable: 503,
+    FullDisk: 507,
 }
 SHOWN = 5  # faults of one request that are named
 SHOWN_CHARACTERS = 60  # of a value that was refused

@@ -1,4 +1,4 @@
-"""One database: opened, brought to the newest schema, and its errors put into words."""
+"""One database: opened, brought to the newest schema, read and written in sessions."""
 
 import json
 import sqlite3
@@ -7,39 +7,48 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from app.errors import Busy, Conflict, FeaturescopeError, Invalid, Unavailable
+from app.errors import Busy, Conflict, Invalid
+from app.store.failures import describe_failure
 
 SCHEMA = "0001"  # the newest revision in migrations/versions
 BUSY_SECONDS = 10
+MIGRATION_SECONDS = 600  # how long a process waits for another one that migrates
+CONNECTIONS = 20  # of one process to PostgreSQL
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+# PostgreSQL's locks of our own: any two numbers that no other program on the same database uses.
+_WRITER, _MIGRATION = 0x5AE_0001, 0x5AE_0002
 
 
 class Database:
-    """Opened by its URL. Raises Invalid for what cannot be opened, Conflict for a schema newer than this program."""
+    """Opened by its URL. Raises Invalid for what cannot be opened, Conflict for a schema newer than this program.
+
+    name: for messages, which also reach people who must not learn where the database lies.
+    """
 
     def __init__(self, url: str) -> None:
         try:
             parsed = make_url(url)
             if parsed.get_backend_name() == "sqlite" and parsed.database:
                 _check_folder(Path(parsed.database))
-            self.name = parsed.render_as_string(hide_password=True).removeprefix("sqlite:///")
-            self.engine = create_engine(
-                parsed, connect_args=_connect_args(parsed.get_backend_name()), json_serializer=_compact_json
-            )
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-            raise Invalid(f"{url.split('://')[0]}:// is no database that can be used here: {error}") from error
-        if self.engine.dialect.name == "sqlite":
+            self.name = _name(parsed)
+            self.engine = create_engine(parsed, json_serializer=_compact_json, **_engine_options(parsed))
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
+            raise Invalid(_unusable(url, error)) from error
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        if self.is_sqlite:
             _prepare_sqlite(self.engine)
+            self._reading = self.engine
+        else:
+            _prepare_postgresql(self.engine)
+            self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._writing = self.engine.execution_options(writes=True)
-        with self.errors(), self._writing.connect() as connection:
-            if self.engine.dialect.name == "sqlite":
-                self._use_write_ahead_log(connection)
-            with connection.begin():
-                self._migrate(connection)
+        with self.errors():
+            self._prepare()
 
     def close(self) -> None:
         self.engine.dispose()
@@ -47,12 +56,15 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one state of the database for as long as it lives."""
-        with self.errors(), Session(self.engine) as session:
+        with self.errors(), Session(self._reading) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session in one transaction, committed at the end, undone where an error leaves it."""
+        """A session in one transaction, committed at the end, undone where an error leaves it.
+
+        Writers queue, one at a time over all processes: what one reads before it writes no other changes meanwhile.
+        """
         with self.errors(), Session(self._writing) as session, session.begin():
             yield session
 
@@ -61,29 +73,38 @@ class Database:
         """Raises a database's own errors as domain errors that say what to do."""
         try:
             yield
+        except PoolTimeout as error:
+            raise Busy(f"Every connection to {self.name} is in use; try again in a moment.") from error
         except DatabaseError as error:
-            described = self._described(str(error.orig))
+            described = describe_failure(self.name, error.orig)
             if described is None:
                 raise
             raise described from error
 
-    def _described(self, what: str) -> FeaturescopeError | None:
-        text = what.lower()
-        if "is locked" in text or "lock timeout" in text:
-            return Busy(f"The database {self.name} is locked by another process; try again when that has finished.")
-        if "full" in text and ("disk" in text or "device" in text):
-            return Unavailable(f"The disk of {self.name} is full; make room and try again. Nothing stored is lost.")
-        if "readonly" in text or "read-only" in text:
-            return Unavailable(f"{self.name} can only be read here: allow writing to it and to its folder.")
-        if "not a database" in text:
-            return Invalid(f"{self.name} is not a database; give another path with --db, or move that file away.")
-        if "malformed" in text:
-            return Invalid(f"The database {self.name} is damaged ({what}); restore it from a copy, or index again.")
-        if "unable to open" in text or "disk i/o" in text:
-            return Unavailable(f"{self.name} cannot be opened ({what}): is its folder there, writable and not full?")
-        if "connection" in text and ("refused" in text or "failed" in text or "closed" in text):
-            return Unavailable(f"The database {self.name} cannot be reached: {what.strip().splitlines()[0]}")
-        return None
+    def _prepare(self) -> None:
+        """Looks before it locks: a database that has the newest schema opens while others write."""
+        with self.engine.connect() as connection:
+            if self.is_sqlite:
+                self._use_write_ahead_log(connection)
+            if self._found_schema(connection) == SCHEMA:
+                return
+        with self.engine.connect() as connection:
+            self._wait_for_other_migrations(connection)
+            with connection.execution_options(writes=True).begin():
+                if not self.is_sqlite:
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION})")
+                found = self._found_schema(connection)
+                if found != SCHEMA:
+                    self._migrate(connection, found)
+            connection.invalidate()  # it waits longer than the others may
+
+    def _wait_for_other_migrations(self, connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        seconds = MIGRATION_SECONDS * 1000
+        driver.execute(f"PRAGMA busy_timeout = {seconds}" if self.is_sqlite else f"SET lock_timeout = {seconds}")
+        if not self.is_sqlite:
+            driver.commit()
 
     def _use_write_ahead_log(self, connection: Connection) -> None:
         """Readers and one writer at once. Kept in the file, so it fails only where the file cannot be written."""
@@ -91,24 +112,21 @@ class Database:
         assert driver is not None
         try:
             driver.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if "readonly" not in str(error):
-                described = self._described(str(error))
-                if described is None:
-                    raise
-                raise described from error
         except sqlite3.DatabaseError as error:
-            raise self._described(str(error)) or error from error
+            if "readonly" not in str(error):
+                raise describe_failure(self.name, error) or error from error
 
-    def _migrate(self, connection: Connection) -> None:
+    def _found_schema(self, connection: Connection) -> str | None:
+        """None: the database is empty. Raises Invalid for another program's."""
         tables = set(inspect(connection).get_table_names())
-        found = None
         if "alembic_version" in tables:
             found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-        elif tables:
-            raise Invalid(f"{self.name} holds other tables and none of Featurescope's; give another path with --db.")
-        if found == SCHEMA:
-            return
+            return str(found) if found is not None else None
+        if tables:
+            raise Invalid(f"{self.name} holds other tables and none of Featurescope's; give another one with --db.")
+        return None
+
+    def _migrate(self, connection: Connection, found: str | None) -> None:
         # Imported only here: most starts find the newest schema.
         from alembic import command
         from alembic.config import Config
@@ -126,6 +144,18 @@ class Database:
         command.upgrade(config, "head")
 
 
+def _name(url: URL) -> str:
+    if url.get_backend_name() == "sqlite":
+        return Path(url.database).name if url.database else "the database in memory"
+    return f"the PostgreSQL database {url.database}"
+
+
+def _unusable(url: str, error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name == "psycopg":
+        return "PostgreSQL needs psycopg: pip install 'featurescope[postgresql]'."
+    return f"{url.split('://')[0]}:// is no database that can be used here: {error}"
+
+
 def _check_folder(file: Path) -> None:
     folder = file.parent
     if not folder.is_dir():
@@ -134,8 +164,23 @@ def _check_folder(file: Path) -> None:
         raise Invalid(f"{file} is a folder; give the path of a database file with --db.")
 
 
-def _connect_args(backend: str) -> dict[str, Any]:
-    return {"timeout": BUSY_SECONDS, "check_same_thread": False} if backend == "sqlite" else {}
+def _engine_options(url: URL) -> dict[str, Any]:
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
+    if backend != "postgresql":
+        raise ArgumentError("Featurescope runs on SQLite and PostgreSQL")
+    return {
+        "connect_args": {
+            "connect_timeout": BUSY_SECONDS,
+            "application_name": "featurescope",
+            "options": f"-c lock_timeout={BUSY_SECONDS}s",
+        },
+        "pool_size": CONNECTIONS,
+        "max_overflow": 0,
+        "pool_timeout": BUSY_SECONDS,
+        "pool_pre_ping": True,  # a connection that the server's restart has cut is replaced before it is used
+    }
 
 
 def _compact_json(value: Any) -> str:
@@ -157,3 +202,12 @@ def _prepare_sqlite(engine: Engine) -> None:
     def begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _prepare_postgresql(engine: Engine) -> None:
+    """The same queue of writers as in SQLite, by a lock that goes with the transaction."""
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("writes", False):
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")

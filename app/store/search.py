@@ -1,5 +1,6 @@
 """Search: features by what they are called, fire on, and are shown with, across dictionaries."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -133,11 +134,9 @@ def excerpt(text: str, words: Sequence[str]) -> str:
 def _matching_metadata(session: Session, words: list[str], keys: list[int]) -> list[str]:
     """The metadata, as stored, of which some value holds every word."""
     stored = cast(SentenceRow.details, Text)
-    query = (
-        select(stored, SentenceRow.details).where(SentenceRow.dictionary.in_(keys), *_holds(stored, words)).distinct()
-    )
-    rows = session.execute(query.limit(_METADATA))
-    return [text for text, values in rows if any(_value_holds(value, words) for value in values.values())]
+    query = select(stored).where(SentenceRow.dictionary.in_(keys), *_holds(stored, words)).distinct()
+    found = session.scalars(query.limit(_METADATA))
+    return [text for text in found if any(_value_holds(value, words) for value in json.loads(text).values())]
 
 
 def _value_holds(value: Json, words: Sequence[str]) -> bool:

@@ -25,6 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 FIRES = 0  # FeatureToken.kind: a token that the feature fires on
 PROMOTES = 1
+_NUL = "\ufdd0"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -40,6 +41,22 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
 
 
+class TextWithNul(TypeDecorator[str]):
+    """Any text. PostgreSQL keeps no U+0000: there U+FDD0 stands for it, a noncharacter meant for a program's own use.
+
+    One character for one, so that token boundaries stay right.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value.replace("\0", _NUL) if value and dialect.name == "postgresql" else value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return value.replace(_NUL, "\0") if value and dialect.name == "postgresql" else value
+
+
 class Base(DeclarativeBase):
     type_annotation_map: ClassVar = {dict[str, Any]: JSON, list[Any]: JSON, datetime: UtcDateTime}
 
@@ -48,7 +65,7 @@ class DictionaryRow(Base):
     __tablename__ = "dictionaries"
 
     key: Mapped[int] = mapped_column(Integer, primary_key=True)
-    id: Mapped[str] = mapped_column(String(100))
+    id: Mapped[str] = mapped_column(TextWithNul)
     published: Mapped[bool] = mapped_column(Boolean)
     created_at: Mapped[datetime]
     title: Mapped[str] = mapped_column(Text)
@@ -92,7 +109,7 @@ class SentenceRow(Base):
 
     dictionary: Mapped[int] = _build()
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    text: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(TextWithNul)
     boundaries: Mapped[bytes] = mapped_column(LargeBinary)
     # `metadata` is taken by SQLAlchemy.
     details: Mapped[dict[str, Any]] = mapped_column("metadata")
@@ -131,7 +148,7 @@ class FeatureTokenRow(Base):
 
     dictionary: Mapped[int] = _build()
     kind: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    token: Mapped[str] = mapped_column(Text, primary_key=True)
+    token: Mapped[str] = mapped_column(TextWithNul, primary_key=True)
     feature: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
 
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -171,8 +188,8 @@ class LabelRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     dictionary_id: Mapped[str] = mapped_column(String(100))
     feature: Mapped[int]
-    text: Mapped[str] = mapped_column(Text)
-    author: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(TextWithNul)
+    author: Mapped[str] = mapped_column(TextWithNul)
     source: Mapped[str] = mapped_column(Text)
     score: Mapped[float | None]
     created_at: Mapped[datetime]

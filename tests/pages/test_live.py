@@ -32,14 +32,14 @@ def test_a_live_text_fires_as_the_index_has_it(client: TestClient, ask: Any) -> 
 
 
 def test_too_long_a_text_is_refused(browse: Any, indexed: Indexed) -> None:
-    with TestClient(create_app(Settings(db=str(indexed.path), max_text=10))) as client:
+    with TestClient(create_app(Settings(db=indexed.url, max_text=10))) as client:
         answer = client.get("/dictionaries/tiny/live?text=more+than+ten+characters")
         assert answer.status_code == 422
         assert "at most 10" in answer.text
 
 
 def test_without_models_the_page_says_why(indexed: Indexed) -> None:
-    with TestClient(create_app(Settings(db=str(indexed.path), model=False))) as client:
+    with TestClient(create_app(Settings(db=indexed.url, model=False))) as client:
         answer = client.get("/dictionaries/tiny/live?text=x")
         assert (answer.status_code, "--no-model" in answer.text) == (200, True)
         answer = client.post("/api/v1/dictionaries/tiny/activations", json={"texts": ["x"]})

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import Feature
 from app.errors import Invalid, NotFound
+from app.settings import database_url
 from app.store.database import Database
 from app.store.features import NO_FILTER, FeatureFilter, Sort, get_feature, list_features
 from tests.conftest import Indexed
@@ -15,7 +16,7 @@ from tests.tiny import DEAD, N_FEATURES
 
 @pytest.fixture
 def session(indexed: Indexed) -> Iterator[Session]:
-    database = Database(f"sqlite:///{indexed.path}")
+    database = Database(database_url(indexed.url))
     with database.read() as session:
         yield session
     database.close()
