@@ -1,12 +1,14 @@
 """What tests share: the tiny model, one index of it in each database, and a way to browse that index."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -19,6 +21,9 @@ from app.store.database import Database
 from tests.postgres import Postgres, find_programs
 from tests.tiny import Tiny, make_tiny
 
+# The models are tiny: threads would only wait for one another. The second line is for the programs that tests start.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 DATABASES = ("sqlite", "postgresql")
 
 

@@ -26,7 +26,7 @@ def live_activations(
     followed: Sequence[int],
 ) -> LiveText:
     """Run one text in windows of `context` positions, as the index does. followed: features to give at every token."""
-    bos = [model.tokenizer.bos_token_id] if prepend_bos and model.tokenizer.bos_token_id is not None else []
+    bos = [model.bos_id] if prepend_bos and model.bos_id is not None else []
     tokens: list[LiveToken] = []
     peaks = torch.zeros(sae.n_features)
     places = torch.zeros(sae.n_features, dtype=torch.int64)

@@ -1,7 +1,7 @@
-"""A Hugging Face decoder: loaded, its parts found, activations captured at a hook point or replaced there."""
+"""A Hugging Face model with its parts found: activations captured at hook points or replaced there, logits read."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,43 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from app.engine.demo import model_path
+from app.engine.demo import DEMO, model_path
+from app.engine.families import FAMILIES, Family, find_family
 from app.engine.hook_points import HookPoint
+from app.engine.sites import Sites, normalised
+from app.engine.tokens import plain_offsets
 from app.errors import Invalid
 
-
-@dataclass(frozen=True)
-class Family:
-    """Where an architecture keeps its parts (dotted names below the model, and below a block)."""
-
-    blocks: str
-    attention: str
-    mlp: str
-    # The norm whose input is the stream between attention and MLP; None where both read the same stream.
-    middle_norm: str | None
-    final_norm: str
-    # Gemma's RMSNorm multiplies by 1 + weight.
-    norm_adds_one: bool = False
-
-
-_LLAMA = Family("model.layers", "self_attn", "mlp", "post_attention_layernorm", "model.norm")
-FAMILIES: dict[str, Family] = {
-    "llama": _LLAMA,
-    "mistral": _LLAMA,
-    "qwen2": _LLAMA,
-    "qwen3": _LLAMA,
-    "gemma": Family("model.layers", "self_attn", "mlp", "post_attention_layernorm", "model.norm", norm_adds_one=True),
-    "gpt2": Family("transformer.h", "attn", "mlp", "ln_2", "transformer.ln_f"),
-    "gpt_neox": Family("gpt_neox.layers", "attention", "mlp", "post_attention_layernorm", "gpt_neox.final_layer_norm"),
-}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+UNBOUNDED_CONTEXT = 2048  # taken where a config states no longest text (ALiBi)
 
 
 class _Reached(Exception):
-    """Ends a forward at the hook's layer: nothing above it is computed."""
-
-    def __init__(self, activations: Tensor) -> None:
-        self.activations = activations
+    """Ends a forward at the last hook's layer: nothing above it is computed."""
 
 
 @dataclass(frozen=True)
@@ -61,37 +37,65 @@ class Unembedding:
 
 
 class LanguageModel:
-    """One loaded decoder. Rows of a batch are padded on the right, so positions count from 0 in every row."""
+    """One loaded model. Rows of a batch are padded on the right, so positions count from 0 in every row."""
 
     def __init__(self, name: str, model: Any, tokenizer: Any, family: Family) -> None:
         self.name = name
         self.model = model
         self.tokenizer = tokenizer
         self.family = family
-        self.blocks: nn.ModuleList = model.get_submodule(family.blocks)
-        config = model.config
+        self.sites = Sites(name, model, family)
+        self.blocks = self.sites.blocks
+        config = model.config.get_text_config()
         self.n_layers = len(self.blocks)
         self.d_model = int(config.hidden_size)
         self.n_vocabulary = int(config.vocab_size)
-        self.context = int(config.max_position_embeddings)
+        self.context = int(getattr(config, "max_position_embeddings", None) or UNBOUNDED_CONTEXT)
 
     @property
     def device(self) -> torch.device:
         device: torch.device = self.model.device
         return device
 
-    def capture(self, token_ids: Tensor, attention_mask: Tensor, hook: HookPoint) -> Tensor:
-        """Activations at the hook: (n_rows, n_positions) ids and mask -> (n_rows, n_positions, d_model)."""
+    @property
+    def has_logits(self) -> bool:
+        """Encoders have none: they predict no next token."""
+        return not self.family.encoder
 
-        def stop(activations: Tensor) -> Tensor:
-            raise _Reached(activations)
+    @property
+    def bos_id(self) -> int | None:
+        """What stands before a text: BOS, else the encoder's [CLS], else the end token, as TransformerLens takes it."""
+        tokenizer = self.tokenizer
+        start = tokenizer.cls_token_id if self.family.encoder else tokenizer.eos_token_id
+        found = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else start
+        return None if found is None else int(found)
+
+    def capture(self, token_ids: Tensor, attention_mask: Tensor, hook: HookPoint) -> Tensor:
+        """Activations at the hook: (n_rows, n_positions) ids and mask -> (n_rows, n_positions, width(hook))."""
+        return self.capture_each(token_ids, attention_mask, [hook])[0]
+
+    def capture_each(self, token_ids: Tensor, attention_mask: Tensor, hooks: Sequence[HookPoint]) -> list[Tensor]:
+        """Activations at several hooks from one forward, which stops when the last of them is reached."""
+        found: dict[int, Tensor] = {}
+
+        def keep(number: int) -> Callable[[Tensor], Tensor]:
+            def note(activations: Tensor) -> Tensor:
+                found[number] = activations
+                if len(found) == len(hooks):
+                    raise _Reached
+                return activations
+
+            return note
 
         try:
-            with torch.inference_mode(), self._hooked(hook, stop):
-                self.model(input_ids=token_ids, attention_mask=attention_mask, use_cache=False)
-        except _Reached as reached:
-            return reached.activations
-        raise AssertionError(f"{hook} was never reached")
+            with torch.inference_mode(), ExitStack() as hooked:
+                for number, hook in enumerate(hooks):
+                    hooked.enter_context(self._hooked(hook, token_ids.shape, keep(number)))
+                self._forward(token_ids, attention_mask)
+        except _Reached:
+            return [found[number].to(token_ids.device) for number in range(len(hooks))]
+        missed = next(hook for number, hook in enumerate(hooks) if number not in found)
+        raise Invalid(f"{self.name} computes its logits without going through the module of {missed}.")
 
     def logits(
         self,
@@ -101,105 +105,224 @@ class LanguageModel:
         replace: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """A whole forward -> (n_rows, n_positions, n_vocabulary), with the hook's activations replaced if asked."""
+        self.check_logits()
         with torch.inference_mode():
             if hook is None or replace is None:
-                found = self.model(input_ids=token_ids, attention_mask=attention_mask, use_cache=False)
+                found = self._forward(token_ids, attention_mask)
             else:
-                with self._hooked(hook, replace):
-                    found = self.model(input_ids=token_ids, attention_mask=attention_mask, use_cache=False)
+                with self._hooked(hook, token_ids.shape, replace):
+                    found = self._forward(token_ids, attention_mask)
         logits: Tensor = found.logits
         return logits
 
+    def _forward(self, token_ids: Tensor, attention_mask: Tensor) -> Any:
+        cache = {"use_cache": False} if self.has_logits else {}
+        return self.model(input_ids=token_ids, attention_mask=attention_mask, **cache)
+
     @contextmanager
-    def _hooked(self, hook: HookPoint, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-        """Every pass of activations through the hook point goes through `change`."""
-        module, before = self._module(hook)
+    def _hooked(self, hook: HookPoint, shape: torch.Size, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+        """Every pass of activations through the hook point goes through `change`, as (n_rows, n_positions, width)."""
+        place = self.sites.place(hook)
 
-        def pre(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            return (change(args[0]), *args[1:])
+        def changed(x: Tensor) -> Tensor:
+            # Some MLPs (OPT) run over all tokens of the batch in one row.
+            return change(x) if x.ndim == 3 else change(x.view(*shape, x.shape[-1])).view(x.shape)
 
-        def post(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
-            if isinstance(output, tuple):
-                return (change(output[0]), *output[1:])
-            return change(output)
+        def read(_module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+            if args:
+                return (changed(args[0]), *args[1:]), named
+            first = next(iter(named))
+            return args, {**named, first: changed(named[first])}
 
-        handle = module.register_forward_pre_hook(pre) if before else module.register_forward_hook(post)
+        def given(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
+            return (changed(output[0]), *output[1:]) if isinstance(output, tuple) else changed(output)
+
+        def normal(norm: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+            x = normalised(norm, args[0])
+            new = changed(x)
+            if new is x:
+                return output
+            bias = getattr(norm, "bias", None)
+            return (new * self._scale(norm) + (0 if bias is None else bias)).to(output.dtype)
+
+        if place.side == "input":
+            handle = place.module.register_forward_pre_hook(read, with_kwargs=True)
+        else:
+            handle = place.module.register_forward_hook(given if place.side == "output" else normal)
         try:
             yield
         finally:
             handle.remove()
 
-    def _module(self, hook: HookPoint) -> tuple[nn.Module, bool]:
-        """The module that the hook point belongs to, and whether it is the module's input (else its output)."""
-        self.check_hook(hook)
-        block = self.blocks[hook.layer]
-        if hook.site == "resid_pre":
-            return block, True
-        if hook.site == "resid_post":
-            return block, False
-        if hook.site == "attn_out":
-            return block.get_submodule(self.family.attention), False
-        if hook.site == "mlp_out":
-            return block.get_submodule(self.family.mlp), False
-        assert self.family.middle_norm is not None
-        return block.get_submodule(self.family.middle_norm), True
-
     def check_hook(self, hook: HookPoint) -> None:
-        """Raises Invalid for a layer or a site that this model does not have."""
-        if hook.layer >= self.n_layers:
-            raise Invalid(f"{self.name} has layers 0 to {self.n_layers - 1}, so there is no {hook}.")
-        parallel = self.family.middle_norm is None or getattr(self.model.config, "use_parallel_residual", False)
-        if hook.site == "resid_mid" and parallel:
-            raise Invalid(f"{self.name} runs attention and MLP side by side, so it has no {hook}.")
+        """Raises Invalid for a layer, a site or a module that this model does not have, with why."""
+        self.sites.check(hook)
+
+    def width(self, hook: HookPoint) -> int:
+        """How many numbers a token has at the hook: d_model, or what the heads or the MLP's inner layer have."""
+        if not hook.module and hook.site not in ("z", "mlp_post"):
+            return self.d_model
+        one = torch.zeros(1, 1, dtype=torch.int64, device=self.device)
+        return self.capture(one, torch.ones_like(one), hook).shape[-1]
+
+    def to_stream(self, hook: HookPoint, directions: Tensor) -> Tensor | None:
+        """(n, width(hook)) directions as what they add to the stream, (n, d_model); None where nothing is added there.
+
+        hook_z and mlp.hook_post go through the projection; a post-norm's scale is folded in, as the final norm's is.
+        """
+        hook = self.sites.named(hook)
+        if hook.module or hook.site in ("ln1", "ln2"):
+            return None
+        if hook.site in ("z", "mlp_post"):
+            projection: Any = self.sites.part(hook)
+            weight = projection.weight.detach()
+            # GPT-2's Conv1D keeps (in, out), a Linear (out, in).
+            directions = directions.float() @ (weight.T if isinstance(projection, nn.Linear) else weight).float()
+        family = self.family
+        post_norms = {"z": family.ln1_post, "ln1_post": family.ln1_post}
+        post_norms |= {"mlp_post": family.ln2_post, "ln2_post": family.ln2_post}
+        post = post_norms.get(hook.site)
+        return directions if post is None else directions * self._scale(self.blocks[hook.layer].get_submodule(post))
 
     def unembedding(self) -> Unembedding:
-        """The final norm's scale and the unembedding, for reading a direction of the stream as logits."""
+        """The final norm's scale and the unembedding, for reading a direction of the stream as logits.
+
+        Raises Invalid for a model without logits.
+        """
+        self.check_logits()
+        weight: Tensor = self.model.get_output_embeddings().weight.detach()
+        if self.family.final_projection is not None:
+            weight = weight @ self.model.get_submodule(self.family.final_projection).weight.detach()
+        if self.family.final_norm is None:
+            return Unembedding(torch.ones(weight.shape[1], device=weight.device), weight, False)
         norm = self.model.get_submodule(self.family.final_norm)
-        weight = norm.weight.detach().float()
-        scale = weight + 1 if self.family.norm_adds_one else weight
-        return Unembedding(scale, self.model.get_output_embeddings().weight.detach(), isinstance(norm, nn.LayerNorm))
+        return Unembedding(self._scale(norm).to(weight.device), weight, isinstance(norm, nn.LayerNorm))
+
+    def check_logits(self) -> None:
+        """Raises Invalid for an encoder."""
+        if not self.has_logits:
+            raise Invalid(f"{self.name} is an encoder: it predicts no next token, so it has no logits.")
+
+    def _scale(self, norm: Any) -> Tensor:
+        """(d,): what the norm multiplies by."""
+        weight: Tensor = norm.weight.detach().float()
+        return weight + 1 if self.family.norm_adds_one else weight
 
     def n_bytes(self) -> int:
         return sum(p.numel() * p.element_size() for p in self.model.parameters())
 
 
-def load_language_model(source: str, device: str = "cpu", dtype: str = "float32") -> LanguageModel:
-    """A model from a folder, or by its name on the hub (in its cache when offline). Raises Invalid."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
+def load_language_model(
+    source: str,
+    device: str = "cpu",
+    dtype: str = "float32",
+    *,
+    device_map: str | None = None,
+    trust_remote_code: bool = False,
+    parts: Sequence[str] = (),
+) -> LanguageModel:
+    """A model from a folder or a .gguf file, or by its name on the hub (in its cache when offline). Raises Invalid.
 
-    quiet: Any = logging  # ships no types
-    quiet.disable_progress_bar()
-    path = model_path(source)
-    folder = Path(path).expanduser()
-    if folder.exists():
-        path = str(folder)
-        if not (folder / "config.json").is_file():
-            raise Invalid(f"{source} is not a Hugging Face model folder: it has no config.json.")
-    elif path.startswith((".", "/", "~")) or path.count("/") > 1:
-        raise Invalid(f"There is no model at {source}: give a folder with config.json, or a name on the hub.")
+    device_map: spreads the layers over devices (accelerate's `auto`), in place of `device`. parts: see find_family.
+    """
     if dtype not in DTYPES:
         raise Invalid(f"--dtype {dtype!r} is not known; it takes {', '.join(DTYPES)}.")
+    files = find_model_files(source)
     try:
-        config = AutoConfig.from_pretrained(path)
-        family = FAMILIES.get(config.model_type)
-        if family is None:
-            known = ", ".join(sorted(FAMILIES))
-            raise Invalid(f"{source} is a {config.model_type} model; the families known here are {known}.")
-        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=DTYPES[dtype])
-        tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise Invalid(f"The model {source} cannot be loaded: {first}") from error
+        model, family = _load(files, DTYPES[dtype], device_map, trust_remote_code, parts)
+        tokenizer = _tokenizer(files, trust_remote_code)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise Invalid(f"The model {source} cannot be loaded: {_reason(error)}") from error
     except Exception as error:
         if type(error).__module__.startswith("safetensors"):
             raise Invalid(f"The weights of {source} cannot be read ({error}); are they cut off?") from error
         raise
     for name, parameter in model.named_parameters():
-        if not torch.isfinite(parameter).all():
+        if not parameter.is_meta and not torch.isfinite(parameter).all():
             raise Invalid(f"The model {source} holds NaN or infinity in {name}; its weights are damaged.")
-    if not tokenizer.is_fast:
-        raise Invalid(f"The tokenizer of {source} gives no character offsets; save it as a fast one (tokenizer.json).")
-    model.eval().requires_grad_(False).to(device)
-    name = "demo" if source == "demo" else folder.name if folder.exists() else source
-    return LanguageModel(name, model, tokenizer, family)
+    model.eval().requires_grad_(False)
+    if device_map is None:
+        model.to(device)
+    return LanguageModel(files.name, model, plain_offsets(tokenizer), family)
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where transformers finds a model: a folder or a name on the hub, and a GGUF file there. name: what is shown."""
+
+    where: str
+    gguf_file: str | None
+    name: str
+
+    def arguments(self) -> dict[str, Any]:
+        return {} if self.gguf_file is None else {"gguf_file": self.gguf_file}
+
+
+def find_model_files(source: str) -> ModelFiles:
+    """`demo`, a folder, a .gguf file, `owner/repo`, or `owner/repo/file.gguf`. Raises Invalid."""
+    path = model_path(source)
+    local = Path(path).expanduser()
+    name = DEMO if source == DEMO else local.name
+    if local.is_dir():
+        if not (local / "config.json").is_file():
+            found = sorted(file.name for file in local.glob("*.gguf"))
+            hint = f"; it holds {', '.join(found)}: give that file" if found else ""
+            raise Invalid(f"{source} is not a Hugging Face model folder: it has no config.json{hint}.")
+        return ModelFiles(str(local), None, name)
+    is_gguf = path.endswith(".gguf")
+    if local.is_file():
+        if not is_gguf:
+            raise Invalid(f"{source} is a file; give the folder that holds its config.json, or a .gguf file.")
+        return ModelFiles(str(local.parent), local.name, local.stem)
+    if path.startswith((".", "/", "~")) or path.count("/") > (2 if is_gguf else 1):
+        raise Invalid(f"There is no model at {source}: give a folder with config.json, or a name on the hub.")
+    if is_gguf and path.count("/") == 2:
+        repo, _, file = path.rpartition("/")
+        return ModelFiles(repo, file, Path(file).stem)
+    return ModelFiles(path, None, source)
+
+
+def _load(
+    files: ModelFiles, dtype: torch.dtype, device_map: str | None, trust_remote_code: bool, parts: Sequence[str]
+) -> tuple[Any, Family]:
+    import transformers
+    from huggingface_hub.utils.tqdm import enable_progress_bars
+
+    auto: Any = transformers  # its classes are typed for what they are loaded as, which is not known here
+    auto.utils.logging.disable_progress_bar()  # of reading weights; downloads keep theirs
+    enable_progress_bars()
+    code = {"trust_remote_code": trust_remote_code}
+    config = auto.AutoConfig.from_pretrained(files.where, **code, **files.arguments())
+    known = FAMILIES.get(config.model_type)
+    kind = auto.AutoModel if known is not None and known.encoder else auto.AutoModelForCausalLM
+    if known is None:
+        with torch.device("meta"):  # before gigabytes are read: are its parts named?
+            find_family(kind.from_config(config, **code), config, parts)
+    placed = {} if device_map is None else {"device_map": device_map}
+    model, report = kind.from_pretrained(
+        files.where, config=config, dtype=dtype, output_loading_info=True, **code, **placed, **files.arguments()
+    )
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    if missing:
+        raise Invalid(
+            f"The weights of {files.name} lack {', '.join(missing[:3])}{' and others' if len(missing) > 3 else ''}; "
+            "they would be random numbers."
+        )
+    return model, find_family(model, config, parts)
+
+
+def _tokenizer(files: ModelFiles, trust_remote_code: bool) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(files.where, trust_remote_code=trust_remote_code, **files.arguments())
+
+
+def _reason(error: Exception) -> str:
+    """What transformers says, in its first line, with our name of the flag that it asks for."""
+    text = str(error).strip() or type(error).__name__
+    if "trust_remote_code" in text:
+        return (
+            "it needs Python code from its own repository. Read that code; where you trust it, give "
+            "--trust-remote-code, and it is run."
+        )
+    return text.splitlines()[0]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from app.engine.hook_points import HookPoint
 from app.engine.language_model import LanguageModel
 from app.engine.sae import Sae
 
@@ -24,10 +25,11 @@ class TopLogits:
 
 
 def feature_logits(model: LanguageModel, decoder: Tensor) -> Tensor:
-    """(n, d_model) decoder directions -> (n, n_vocabulary) logits: W_U (norm scale * centred direction).
+    """(n, d_model) directions of the stream -> (n, n_vocabulary) logits: W_U (norm scale * centred direction).
 
     Folding the norm's scale and centring follows TransformerLens' fold_ln; what the norm divides by depends on the
-    text and is left out, so logits compare within a feature, and across features in units of the stream.
+    text and is left out, so logits compare within a feature, and across features in units of the stream. A final
+    soft-cap (Gemma 2) bends each token's logit by itself and is left out too.
     """
     parts = model.unembedding()
     directions = decoder.float()
@@ -37,10 +39,19 @@ def feature_logits(model: LanguageModel, decoder: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def top_logits(model: LanguageModel, sae: Sae, k: int) -> Iterator[TopLogits]:
-    """The k most promoted and most suppressed tokens of every feature, CHUNK features at a time."""
+def top_logits(model: LanguageModel, sae: Sae, hook: HookPoint, k: int) -> Iterator[TopLogits]:
+    """The k most promoted and most suppressed tokens of every feature, CHUNK features at a time.
+
+    hook: where the SAE writes. No tokens where that adds nothing to the stream, and for a model without logits.
+    """
     for first in range(0, sae.n_features, CHUNK):
-        logits = feature_logits(model, sae.decoder[first : first + CHUNK])
+        some = sae.decoder[first : first + CHUNK]
+        directions = model.to_stream(hook, some) if model.has_logits else None
+        if directions is None:
+            none = torch.zeros(len(some), 0)
+            yield TopLogits(first, none.long(), none, none.long(), none)
+            continue
+        logits = feature_logits(model, directions)
         high = logits.topk(min(k, logits.shape[1]), dim=1)
         low = logits.topk(min(k, logits.shape[1]), dim=1, largest=False)
         yield TopLogits(first, high.indices, high.values, low.indices, low.values)

@@ -21,6 +21,18 @@ class Window:
     offset: int
 
 
+def plain_offsets(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer, its offsets no longer trimmed of spaces: what it adds around a text is added by us.
+
+    Byte-level post-processors (Pythia, Llama 3) may leave spaces and newlines out of a token's offsets.
+    """
+    if tokenizer.is_fast:
+        from tokenizers import processors
+
+        tokenizer.backend_tokenizer.post_processor = processors.Sequence([])
+    return tokenizer
+
+
 def encode(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[TokenSpan]]:
     """Token ids of the text, taken as plain text (a typed "<|endoftext|>" is no special token), and their spans.
 

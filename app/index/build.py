@@ -100,7 +100,7 @@ def make_reader(options: BuildOptions, model: LanguageModel, sae: Sae) -> Reader
     name = options.hook or sae.hook_point
     if name is None:
         raise Invalid("The SAE does not say which hook point it reads; give it with --hook (blocks.4.hook_resid_post).")
-    hook = parse_hook_point(name)
+    hook = model.sites.named(parse_hook_point(name))
     check_fits(model, sae, hook)
     if not 2 <= options.context <= min(model.context, MAX_CONTEXT):
         most = min(model.context, MAX_CONTEXT)
@@ -109,7 +109,9 @@ def make_reader(options: BuildOptions, model: LanguageModel, sae: Sae) -> Reader
         say(f"Warning: the SAE says it was trained on {sae.model_name}, and this is {model.name}.")
     if options.hook is not None and sae.hook_point is not None and options.hook != sae.hook_point:
         say(f"Warning: the SAE says it reads {sae.hook_point}; --hook {options.hook} is used.")
-    prepend_bos = sae.prepend_bos is not False and model.tokenizer.bos_token_id is not None
+    # What the SAE was trained with; unsaid, a BOS where the tokenizer has one of its own.
+    has_bos = model.tokenizer.bos_token_id is not None or model.family.encoder
+    prepend_bos = model.bos_id is not None and (has_bos if sae.prepend_bos is None else sae.prepend_bos)
     return Reader(model, sae, hook, options.context, prepend_bos, max(options.batch_tokens, options.context))
 
 

@@ -39,7 +39,10 @@ class _Sums:
 
 @torch.inference_mode()
 def measure(reader: Reader, sentences: Iterable[Sentence]) -> Kept:
-    """One plain forward, one with the reconstruction in place of the activations, one with zeros; BOS is left alone."""
+    """One plain forward, one with the reconstruction in place of the activations, one with zeros; BOS is left alone.
+
+    An encoder has no loss to recover: its activations are read alone.
+    """
     special = torch.tensor(sorted(set(reader.model.tokenizer.all_special_ids)), device=reader.model.device)
     sums = _Sums(reader.sae.d_in)
     some: list[Window] = []
@@ -75,8 +78,10 @@ def _add(reader: Reader, some: Sequence[Window], special: Tensor, sums: _Sums) -
     def zero(x: Tensor) -> Tensor:
         return x.masked_fill(text[:, :, None], 0.0)
 
+    if not reader.model.has_logits:
+        splice(reader.model.capture(ids, mask, reader.hook))
     predicted = text[:, 1:] & mask[:, :-1].bool()
-    for i, change in enumerate((None, splice, zero)):
+    for i, change in enumerate((None, splice, zero) if reader.model.has_logits else ()):
         logits = reader.model.logits(ids, mask, reader.hook if change else None, change)
         loss = torch.nn.functional.cross_entropy(
             logits[:, :-1][predicted].float(), ids[:, 1:][predicted], reduction="sum"

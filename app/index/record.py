@@ -35,7 +35,7 @@ class Reader:
 
     @property
     def bos(self) -> list[int]:
-        token = self.model.tokenizer.bos_token_id
+        token = self.model.bos_id
         return [token] if self.prepend_bos and token is not None else []
 
     def windows(self, text: str) -> list[Window]:

@@ -108,7 +108,7 @@ _IdLogits = list[tuple[int, float]]
 
 
 def _logits(reader: Reader) -> Iterator[tuple[_IdLogits, _IdLogits]]:
-    for block in top_logits(reader.model, reader.sae, LOGITS):
+    for block in top_logits(reader.model, reader.sae, reader.hook, LOGITS):
         parts = (block.promoted_ids, block.promoted, block.suppressed_ids, block.suppressed)
         for ids, values, low_ids, low_values in zip(*(part.tolist() for part in parts), strict=True):
             yield list(zip(ids, values, strict=True)), list(zip(low_ids, low_values, strict=True))
