@@ -215,29 +215,6 @@ class Quantile:
 
 
 @dataclass(frozen=True)
-class ActivationScale:
-    """Against what a live activation is held: the feature's own activations over the corpus."""
-
-    quantiles: Sequence[Quantile]
-    max_activation: float
-
-    def percentile(self, activation: float) -> float | None:
-        """Per cent of the feature's active tokens with at most this activation, linear between the stored quantiles.
-
-        None for a feature that never fired.
-        """
-        if not self.quantiles:
-            return None
-        low_share = low = 0.0
-        for known in (*self.quantiles, Quantile(1.0, self.max_activation)):
-            if activation < known.value:
-                within = (activation - low) / (known.value - low) if known.value > low else 0.0
-                return 100 * (low_share + within * (known.share - low_share))
-            low_share, low = known.share, known.value
-        return 100.0
-
-
-@dataclass(frozen=True)
 class Interval:
     """One fifth of (0, max]: low < activation <= high; over active tokens and over sentences by their peak."""
 
@@ -319,13 +296,39 @@ class SearchHit:
     snippet: str
 
 
+class Ranking(StrEnum):
+    """By what the features of a live text are put in order."""
+
+    MAX = "max"  # the largest activation in the text
+    SUM = "sum"  # the sum over the text's tokens
+    RARITY = "rarity"  # how few tokens of the corpus have the feature at least as strong
+
+
 @dataclass(frozen=True)
 class FeatureActivation:
-    """A feature's activation at one token (position: index into the text's tokens)."""
+    """A feature's activation at one token (position: index into the text's tokens).
+
+    percentile: per cent of the feature's active tokens in the index with at most this; None where it never fired.
+    """
 
     index: int
     position: int
     activation: float
+    percentile: float | None
+
+
+@dataclass(frozen=True)
+class LiveFeature:
+    """A feature over a whole live text: its peak there, and what the rankings go by.
+
+    total: sum over the text's tokens, n_tokens of which are active.
+    n_as_strong: about how many tokens of the corpus have it at least as strong as this peak; below 1: none, or one.
+    """
+
+    peak: FeatureActivation
+    total: float
+    n_tokens: int
+    n_as_strong: float
 
 
 @dataclass(frozen=True)
@@ -342,8 +345,17 @@ class LiveToken:
 
 @dataclass(frozen=True)
 class LiveText:
-    """A text run through model and SAE now. strongest: the features with the largest peaks over the whole text."""
+    """A text run through model and SAE now. ranked: the first features over the whole text, by the ranking asked."""
 
     text: str
     tokens: Sequence[LiveToken]
-    strongest: Sequence[FeatureActivation]
+    ranked: Sequence[LiveFeature]
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """A token that the model expects next, with its probability."""
+
+    token: str
+    token_id: int
+    probability: float

@@ -1,9 +1,11 @@
 """The server: one application made from settings. Neither torch nor a model is loaded until somebody asks for one."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from secrets import token_bytes
 
+from anyio import to_thread
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -19,9 +21,12 @@ from app.roles import Role
 from app.serving import ReadSession
 from app.settings import Settings, database_url
 from app.store.database import Database
+from app.store.dictionaries import list_dictionaries
+from app.store.scales import KnownScales
 from app.version import VERSION
 
 PAGES = (home, dictionary, feature, live, search, api_docs)
+PAGE_THREADS = 40  # as Starlette has them
 health = APIRouter(dependencies=[needs(Role.ANYONE)])
 
 
@@ -31,7 +36,12 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.database = Database(database_url(settings.db))
+        # A live request holds a thread while it waits for the model; pages keep as many as they had.
+        to_thread.current_default_thread_limiter().total_tokens = PAGE_THREADS + settings.max_waiting
+        if settings.warm:
+            await to_thread.run_sync(_load_all, app)
         yield
+        app.state.runtime.close()
         app.state.database.close()
 
     app = FastAPI(
@@ -54,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.secret = token_bytes(32)
     app.state.runtime = Runtime(settings)
+    app.state.scales = KnownScales()
     app.include_router(api.router, prefix="/api/v1")
     for page in PAGES:
         app.include_router(page.router, include_in_schema=False)
@@ -61,6 +72,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.mount("/static", Assets(), name="static")
     check_roles(app)
     return app
+
+
+def _load_all(app: FastAPI) -> None:
+    """Every dictionary's models, before the first request; one that cannot be loaded is named in the log."""
+    with app.state.database.read() as session:
+        stored = list_dictionaries(session)
+    for one in stored:
+        reason = app.state.runtime.load(one)
+        if reason is not None:
+            logging.getLogger("featurescope").warning("%s: no live side: %s", one.id, reason)
 
 
 @health.get("/healthz")

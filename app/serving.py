@@ -1,16 +1,19 @@
 """What pages and API both take from a running server: a database session, the loaded models, the settings."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
+from app.engine.patience import Patience
 from app.settings import Settings
 
 if TYPE_CHECKING:
     from app.engine.runtime import Runtime
     from app.store.database import Database
+    from app.store.scales import KnownScales
 
 
 def read_session(request: Request) -> Iterator[Session]:
@@ -27,6 +30,27 @@ def served_models(request: Request) -> "Runtime":
     return cast("Runtime", request.app.state.runtime)
 
 
+def known_scales(request: Request) -> "KnownScales":
+    return cast("KnownScales", request.app.state.scales)
+
+
+async def patience_of(request: Request) -> AsyncIterator[Patience]:
+    """As long as the settings allow, and no longer than the client stays: it is watched while the handler works."""
+    patience = Patience(served_settings(request).max_seconds)
+
+    async def watch() -> None:
+        # The body has been read by now, so all that can still come is that the client leaves.
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        patience.leave()
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield patience
+    finally:
+        watching.cancel()
+
+
 def served_settings(request: Request) -> Settings:
     return cast(Settings, request.app.state.settings)
 
@@ -35,6 +59,8 @@ def served_settings(request: Request) -> Settings:
 # client hears of a write that was not committed.
 ReadSession = Annotated[Session, Depends(read_session, scope="function")]
 WriteSession = Annotated[Session, Depends(write_session, scope="function")]
+RequestPatience = Annotated[Patience, Depends(patience_of, scope="function")]
+KnownActivationScales = Annotated["KnownScales", Depends(known_scales)]
 Models = Annotated["Runtime", Depends(served_models)]
 ServerSettings = Annotated[Settings, Depends(served_settings)]
 

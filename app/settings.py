@@ -29,8 +29,12 @@ class Settings:
     max_body: int = 1_000_000
     # Loaded models are dropped, the least recently used first, above this many bytes.
     memory: int = 8_000_000_000
-    # Live requests that may wait for the model before the server answers 503.
+    # Load the models of every dictionary at start, instead of when the first text comes.
+    warm: bool = False
+    # Live requests that may be at the model, waiting or worked on, before the server answers 503.
     max_waiting: int = 32
+    # Seconds that one live request may take, waiting included.
+    max_seconds: int = 120
 
 
 def read_settings(**given: object) -> Settings:

@@ -4,37 +4,54 @@ from collections.abc import Mapping
 
 from fastapi import APIRouter
 
+from app import domain
 from app.access.routes import needs
 from app.api.parameters import StoredDictionary, problems
-from app.api.schemas.activations import Activations, ActivationsRequest, LiveText, LiveToken, TokenFeature
-from app.domain import ActivationScale, FeatureActivation
+from app.api.schemas.activations import (
+    Activations,
+    ActivationsRequest,
+    LiveText,
+    LiveToken,
+    NextToken,
+    NextTokens,
+    NextTokensRequest,
+    TextFeature,
+    TokenFeature,
+)
+from app.domain import FeatureActivation, LiveFeature
 from app.errors import Invalid
 from app.roles import Role
-from app.serving import Models, ReadSession, ServerSettings
-from app.store.features import feature_names, get_scales
+from app.serving import KnownActivationScales, Models, ReadSession, RequestPatience, ServerSettings
+from app.store.features import feature_names
 
-router = APIRouter(prefix="/dictionaries/{dictionary_id}/activations", tags=["live"], dependencies=[needs(Role.READ)])
+router = APIRouter(prefix="/dictionaries/{dictionary_id}", tags=["live"], dependencies=[needs(Role.READ)])
+PROBLEMS = problems(400, 404, 413, 422, 500, 503)
 
 
-@router.post("", summary="Activations of a text", responses=problems(400, 404, 413, 422, 500, 503))
+@router.post("/activations", summary="Activations of a text", responses=PROBLEMS)
 def run_activations(
     dictionary: StoredDictionary,
     asked: ActivationsRequest,
     session: ReadSession,
     models: Models,
+    known: KnownActivationScales,
     settings: ServerSettings,
+    patience: RequestPatience,
 ) -> Activations:
     """For every token of each text its strongest features, or those asked for, silent ones with 0."""
     if len(asked.texts) > settings.max_texts:
-        raise Invalid(f"There are {len(asked.texts)} texts; at most {settings.max_texts} are run in one call.")
+        raise Invalid(
+            f"There are {len(asked.texts)} texts; at most {settings.max_texts} are run in one call (max_texts)."
+        )
     models.require(dictionary)
-    texts = models.activations(dictionary, asked.texts, asked.top_k, asked.features or [])
-    chosen = [
-        [list(token.features if asked.features is None else token.followed) for token in text.tokens] for text in texts
-    ]
-    indices = sorted({found.index for text in chosen for token in text for found in token})
-    names = feature_names(session, dictionary, indices)
-    scales = get_scales(session, dictionary, indices)
+    scales = known.of(session, dictionary)
+    session.close()  # no connection is held while the model works
+    followed = asked.features or []
+    texts = models.activations(dictionary, scales, asked.texts, asked.top_k, followed, asked.rank_by, patience)
+    follows = asked.features is not None
+    shown = {found.index for text in texts for token in text.tokens for found in shown_at(token, follows)}
+    ranked = {feature.peak.index for text in texts for feature in text.ranked}
+    names = feature_names(session, dictionary, sorted(shown | ranked))
     return Activations(
         results=[
             LiveText(
@@ -45,20 +62,49 @@ def run_activations(
                         text=token.text,
                         start=token.start,
                         end=token.end,
-                        features=[_shape(feature, names, scales) for feature in features],
+                        features=[_token_feature(found, names) for found in shown_at(token, follows)],
                     )
-                    for token, features in zip(text.tokens, found, strict=True)
+                    for token in text.tokens
                 ],
+                features=[_text_feature(feature, names) for feature in text.ranked],
             )
-            for text, found in zip(texts, chosen, strict=True)
+            for text in texts
         ]
     )
 
 
-def _shape(found: FeatureActivation, names: Mapping[int, str], scales: Mapping[int, ActivationScale]) -> TokenFeature:
+@router.post("/next-tokens", summary="What comes next in a text", responses=PROBLEMS)
+def predict_next_tokens(
+    dictionary: StoredDictionary,
+    asked: NextTokensRequest,
+    session: ReadSession,
+    models: Models,
+    patience: RequestPatience,
+) -> NextTokens:
+    """The likeliest next tokens after one token of the text, with the model as it is."""
+    session.close()
+    found = models.next_tokens(dictionary, asked.text, asked.position, asked.top_k, patience)
+    return NextTokens(next=[NextToken.model_validate(token) for token in found])
+
+
+def shown_at(token: domain.LiveToken, follows: bool) -> list[FeatureActivation]:
+    return list(token.followed if follows else token.features)
+
+
+def _token_feature(found: FeatureActivation, names: Mapping[int, str]) -> TokenFeature:
     return TokenFeature(
-        index=found.index,
-        label=names.get(found.index),
-        activation=found.activation,
-        percentile=scales[found.index].percentile(found.activation),
+        index=found.index, label=names.get(found.index), activation=found.activation, percentile=found.percentile
+    )
+
+
+def _text_feature(feature: LiveFeature, names: Mapping[int, str]) -> TextFeature:
+    return TextFeature(
+        index=feature.peak.index,
+        label=names.get(feature.peak.index),
+        position=feature.peak.position,
+        max_activation=feature.peak.activation,
+        percentile=feature.peak.percentile,
+        sum=feature.total,
+        n_tokens=feature.n_tokens,
+        n_as_strong=feature.n_as_strong,
     )

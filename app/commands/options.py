@@ -21,6 +21,8 @@ def add_serving(command: argparse.ArgumentParser) -> None:
     command.add_argument("--host", help="where to listen (default: 127.0.0.1, this machine alone)")
     command.add_argument("--port", type=int, help="(default: 8000)")
     command.add_argument("--device", help="where live texts run: cpu, cuda, cuda:1, mps (default: cpu)")
+    command.add_argument("--warm", action="store_true", help="load every dictionary's model and SAE before answering")
+    command.add_argument("--memory", type=int, metavar="BYTES", help="of loaded weights at most (default: 8000000000)")
     command.add_argument("--no-model", action="store_true", help="serve browsing alone; torch is never loaded")
     add_database(command)
 
@@ -32,6 +34,8 @@ def settings_of(asked: argparse.Namespace) -> Settings:
         host=getattr(asked, "host", None),
         port=getattr(asked, "port", None),
         device=getattr(asked, "device", None),
+        memory=getattr(asked, "memory", None),
+        warm=True if getattr(asked, "warm", False) else None,
         model=False if getattr(asked, "no_model", False) else None,
     )
 

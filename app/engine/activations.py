@@ -1,58 +1,203 @@
-"""The live side: any text through model and SAE now, the strongest features kept per token and overall."""
+"""The live side: any text through model and SAE now, the strongest features kept per token and overall.
 
-from collections.abc import Sequence
+In two halves: tensors, for windows of several requests at once, in the model's thread; and what is made of them for
+one request, in its own.
+"""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from app.domain import FeatureActivation, LiveText, LiveToken
-from app.engine.hook_points import HookPoint
-from app.engine.language_model import LanguageModel
-from app.engine.sae import Sae
-from app.engine.tokens import windows
+from app.domain import FeatureActivation, LiveFeature, LiveText, LiveToken, Ranking
+from app.engine.loaded_models import Loaded
+from app.engine.tokens import Window
+from app.scales import Scales
 
-STRONGEST = 20
+Ids: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float32]
+STRONGEST = 20  # features over a whole text
+BATCH_TOKENS = 2048  # positions of one forward, padding included
+BATCH_ACTIVATIONS = 2**26  # entries of one encode's result: 256 MB
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Windows of one request that run in one step. top_k, followed: as asked for the request."""
+
+    windows: Sequence[Window]
+    top_k: int
+    followed: Sequence[int]
+
+    @property
+    def n_tokens(self) -> int:
+        """Positions that it takes in a batch, padding included."""
+        return len(self.windows) * (1 + max(len(window.token_ids) for window in self.windows))
+
+
+@dataclass(frozen=True)
+class WindowActivations:
+    """What is kept of one window's (n_tokens, n_features) activations.
+
+    top_features, top_values: (n_tokens, k), strongest first; followed: (n_tokens, n_followed)
+    peaks, places, sums, counts: (n_features,): largest activation, its token (the first of equals), sum, active tokens
+    """
+
+    top_features: Ids
+    top_values: Floats
+    followed: Floats
+    peaks: Floats
+    places: Ids
+    sums: Floats
+    counts: Ids
+
+
+def most_tokens(loaded: Loaded) -> int:
+    """Tokens of one step: bounded by the forward, and by the size of the encode's result."""
+    return max(1, min(BATCH_TOKENS, BATCH_ACTIVATIONS // loaded.sae.n_features))
+
+
+def pieces(windows: Sequence[Window], top_k: int, followed: Sequence[int], most: int) -> Iterator[Piece]:
+    """The windows of a text in pieces of at most `most` positions; a window above that is a piece of its own."""
+    n = max(1, most // (1 + max(len(window.token_ids) for window in windows)))
+    for first in range(0, len(windows), n):
+        yield Piece(windows[first : first + n], top_k, followed)
 
 
 @torch.inference_mode()
-def live_activations(
-    model: LanguageModel,
-    sae: Sae,
-    hook: HookPoint,
+def run_pieces(loaded: Loaded, pieces: Sequence[Piece]) -> list[list[WindowActivations]]:
+    """The windows of all pieces, in as few forwards as there are groups of about one length.
+
+    Padding stands on the right, so no window's result depends on its neighbours but for the rounding of sums.
+    """
+    windows = [window for piece in pieces for window in piece.windows]
+    found: dict[int, Tensor] = {}
+    for group in of_about_one_length([len(window.token_ids) for window in windows]):
+        acts = encode_windows(loaded, [windows[place] for place in group])
+        found |= dict(zip(group, acts, strict=True))
+    places = iter(range(len(windows)))
+    return [[_reduce(found[next(places)], piece) for _ in piece.windows] for piece in pieces]
+
+
+def of_about_one_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Places in groups, longest first, such that no row of a group is padded by more than half of it."""
+    groups: list[list[int]] = []
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        if groups and lengths[place] * 2 >= lengths[groups[-1][0]]:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    return groups
+
+
+@torch.inference_mode()
+def encode_windows(loaded: Loaded, windows: Sequence[Window]) -> list[Tensor]:
+    """(n_tokens, n_features) float32 activations of each window, BOS left out, in one forward."""
+    bos = loaded.bos
+    longest = len(bos) + max(len(window.token_ids) for window in windows)
+    ids = torch.zeros(len(windows), longest, dtype=torch.int64)
+    mask = torch.zeros_like(ids)
+    for row, window in enumerate(windows):
+        held = [*bos, *window.token_ids]
+        ids[row, : len(held)] = torch.tensor(held)
+        mask[row, : len(held)] = 1
+    device = loaded.model.device
+    stream = loaded.model.capture(ids.to(device), mask.to(device), loaded.hook)
+    rows = [stream[row, len(bos) : len(bos) + len(window.token_ids)] for row, window in enumerate(windows)]
+    acts = loaded.sae.encode(torch.cat(rows)).float()
+    return list(torch.split(acts, [len(window.token_ids) for window in windows]))
+
+
+def _reduce(acts: Tensor, piece: Piece) -> WindowActivations:
+    """acts: (n_tokens, n_features)."""
+    values, features = acts.topk(min(piece.top_k, acts.shape[1]), dim=1)
+    peaks, places = acts.max(dim=0)
+    return WindowActivations(
+        top_features=features.cpu().numpy(),
+        top_values=values.cpu().numpy(),
+        followed=acts[:, list(piece.followed)].cpu().numpy(),
+        peaks=peaks.cpu().numpy(),
+        places=places.cpu().numpy(),
+        sums=acts.sum(dim=0).cpu().numpy(),
+        counts=(acts > 0).sum(dim=0).cpu().numpy(),
+    )
+
+
+def live_text(
     text: str,
-    context: int,
-    prepend_bos: bool,
-    top_k: int,
+    windows: Sequence[Window],
+    found: Sequence[WindowActivations],
     followed: Sequence[int],
+    scales: Scales,
+    ranking: Ranking,
 ) -> LiveText:
-    """Run one text in windows of `context` positions, as the index does. followed: features to give at every token."""
-    bos = [model.bos_id] if prepend_bos and model.bos_id is not None else []
-    tokens: list[LiveToken] = []
-    peaks = torch.zeros(sae.n_features)
-    places = torch.zeros(sae.n_features, dtype=torch.int64)
-    for window in windows(model.tokenizer, text, context - len(bos)):
-        ids = torch.tensor([bos + list(window.token_ids)], device=model.device)
-        stream = model.capture(ids, torch.ones_like(ids), hook)[0, len(bos) :]
-        acts = sae.encode(stream).float().cpu()
-        first = len(tokens)
-        highest, rows = acts.max(dim=0)
-        better = highest > peaks
-        peaks = torch.where(better, highest, peaks)
-        places = torch.where(better, rows + first, places)
-        values, features = acts.topk(min(top_k, sae.n_features), dim=1)
-        for row, span in enumerate(window.spans):
-            position = first + row
-            start, end = window.offset + span.start, window.offset + span.end
-            strongest = _firing(features[row], values[row], position)
-            wanted = [FeatureActivation(f, position, float(acts[row, f])) for f in followed]
-            tokens.append(LiveToken(position, text[start:end], start, end, strongest, wanted))
-    best, features = peaks.topk(min(STRONGEST, sae.n_features))
-    strongest = [
-        FeatureActivation(f, int(places[f]), v) for f, v in zip(features.tolist(), best.tolist(), strict=True) if v > 0
+    """One text's windows put together, every value with its percentile. found: one per window."""
+    top_features = np.concatenate([window.top_features for window in found])
+    top_values = np.concatenate([window.top_values for window in found])
+    wanted = np.concatenate([window.followed for window in found])
+    ids = np.broadcast_to(np.array(followed, dtype=np.int64), wanted.shape)
+    top_shares = _percentiles(scales, top_features, top_values)
+    wanted_shares = _percentiles(scales, ids, wanted)
+    tokens = []
+    spans = [(w.offset + span.start, w.offset + span.end) for w in windows for span in w.spans]
+    for position, (start, end) in enumerate(spans):
+        at = (position, top_features[position], top_values[position], top_shares[position])
+        strongest = [found for found in _activations(*at) if found.activation > 0]
+        asked = _activations(position, ids[position], wanted[position], wanted_shares[position])
+        tokens.append(LiveToken(position, text[start:end], start, end, strongest, asked))
+    return LiveText(text, tokens, ranked(found, scales, ranking))
+
+
+def ranked(found: Sequence[WindowActivations], scales: Scales, ranking: Ranking) -> list[LiveFeature]:
+    """The first STRONGEST features over all windows, by the ranking, then by their largest activation."""
+    firsts = np.cumsum([0, *(len(window.top_values) for window in found)])[:-1]
+    peaks_by_window = np.stack([window.peaks for window in found])
+    best = peaks_by_window.argmax(axis=0)
+    columns = np.arange(peaks_by_window.shape[1])
+    peaks = peaks_by_window[best, columns].astype(np.float64)
+    places = np.stack([window.places for window in found])[best, columns] + firsts[best]
+    sums = np.stack([window.sums for window in found]).astype(np.float64).sum(axis=0)
+    counts = np.stack([window.counts for window in found]).sum(axis=0)
+
+    firing = np.flatnonzero(peaks > 0)
+    as_strong = scales.n_as_strong(firing, peaks[firing])
+    match ranking:
+        case Ranking.MAX:
+            order = np.lexsort((firing, -peaks[firing]))
+        case Ranking.SUM:
+            order = np.lexsort((firing, -sums[firing]))
+        case Ranking.RARITY:
+            beyond = peaks[firing] / np.maximum(scales.maxima[firing], 1e-30)
+            order = np.lexsort((firing, -beyond, np.maximum(as_strong, 1)))
+    chosen = order[:STRONGEST]
+    features = firing[chosen]
+    shares = _percentiles(scales, features, peaks[features])
+    return [
+        LiveFeature(
+            FeatureActivation(int(f), int(places[f]), float(peaks[f]), _known(share)),
+            float(sums[f]),
+            int(counts[f]),
+            float(n),
+        )
+        for f, share, n in zip(features, shares, as_strong[chosen], strict=True)
     ]
-    return LiveText(text, tokens, strongest)
 
 
-def _firing(features: Tensor, values: Tensor, position: int) -> list[FeatureActivation]:
-    pairs = zip(features.tolist(), values.tolist(), strict=True)
-    return [FeatureActivation(feature, position, value) for feature, value in pairs if value > 0]
+def _percentiles(scales: Scales, features: Ids, values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """For features and values of any one shape, in that shape."""
+    flat = scales.percentiles(features.reshape(-1), values.reshape(-1).astype(np.float64))
+    return flat.reshape(values.shape)
+
+
+def _activations(position: int, features: Ids, values: Floats, shares: NDArray[np.float64]) -> list[FeatureActivation]:
+    """One token's, as plain numbers. features, values, shares: (n,)."""
+    found = zip(features.tolist(), values.tolist(), shares.tolist(), strict=True)
+    return [FeatureActivation(feature, position, value, _known(share)) for feature, value, share in found]
+
+
+def _known(share: float) -> float | None:
+    return None if np.isnan(share) else float(share)

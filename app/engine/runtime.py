@@ -1,23 +1,24 @@
-"""The loaded models of a server: loaded on first use, shared, bounded in bytes, one forward at a time.
+"""The live side of one server: what a dictionary's model and SAE do with a text, for many people at once.
 
 torch is imported when the first model is, never with this module.
 """
 
+import math
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from app.domain import Dictionary, LiveText
+from app.domain import Dictionary, LiveText, NextToken, Ranking
 from app.engine.demo import DEMO
-from app.errors import Busy, Invalid, Unavailable
+from app.engine.loaded_models import Loaded, LoadedModels
+from app.engine.model_thread import ModelThread
+from app.engine.patience import Patience
+from app.errors import FeaturescopeError, Invalid, Unavailable
+from app.scales import Scales
 from app.settings import Settings
 
-if TYPE_CHECKING:
-    from app.engine.language_model import LanguageModel
-    from app.engine.sae import Sae
+A_MOMENT = 4.0  # seconds
 
 
 class Runtime:
@@ -25,28 +26,64 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._one_at_a_time = threading.Lock()
-        self._waiting = threading.BoundedSemaphore(settings.max_waiting)
-        self._loaded: OrderedDict[tuple[str, str], Any] = OrderedDict()
+        self.models = LoadedModels(settings.device, settings.memory)
+        self.thread = ModelThread(settings.max_waiting)
+        # A tokenizer's options are shared state: two threads at once in one of them can fail.
+        self._tokenizing = threading.Lock()
+
+    def close(self) -> None:
+        self.thread.close()
 
     def activations(
-        self, dictionary: Dictionary, texts: Sequence[str], top_k: int, followed: Sequence[int]
+        self,
+        dictionary: Dictionary,
+        scales: Scales,
+        texts: Sequence[str],
+        top_k: int,
+        followed: Sequence[int],
+        ranking: Ranking,
+        patience: Patience,
     ) -> list[LiveText]:
         """Each text's strongest features per token and overall. Raises Invalid, Busy, Unavailable."""
+        check_features(dictionary, followed)
+        with self.loaded(dictionary, texts, patience) as loaded:
+            return [self._text(loaded, scales, text, top_k, followed, ranking, patience) for text in texts]
+
+    def next_tokens(
+        self, dictionary: Dictionary, text: str, position: int, n: int, patience: Patience
+    ) -> list[NextToken]:
+        """What the model expects after the text's token `position`, the likeliest first; an encoder expects nothing."""
+        with self.loaded(dictionary, [text], patience) as loaded:
+            if not loaded.model.has_logits:
+                return []
+            from app.engine.predictions import predict_next
+
+            return self.thread.run(patience, lambda: predict_next(loaded, text, position, n))
+
+    @contextmanager
+    def loaded(self, dictionary: Dictionary, texts: Sequence[str], patience: Patience) -> Iterator[Loaded]:
+        """A place at the model for one request, with everything that it needs. Raises Invalid, Busy, Unavailable."""
         for text in texts:
             check_text(text, self.settings.max_text)
-        for feature in followed:
-            if not 0 <= feature < dictionary.n_features:
-                raise Invalid(f"{dictionary.id} has features 0 to {dictionary.n_features - 1}, not {feature}.")
-        with self._turn():
-            from app.engine.activations import live_activations
-            from app.engine.hook_points import parse_hook_point
+        self.require(dictionary)
+        with self.thread.admit(), self.models.use(dictionary, patience) as loaded:
+            yield loaded
 
-            model, sae = self._models(dictionary)
-            context = int(str(dictionary.parameters["context"]))
-            prepend_bos = bool(dictionary.parameters["prepend_bos"])
-            hook = parse_hook_point(dictionary.hook_point)
-            return [live_activations(model, sae, hook, text, context, prepend_bos, top_k, followed) for text in texts]
+    def loading(self, dictionary: Dictionary) -> float | None:
+        """Loads the dictionary's models; None once they are there, else since how many seconds they have been loading.
+
+        Waits a little, so that a small model never shows a page that says so. Raises Unavailable.
+        """
+        return self.models.loading_for(dictionary, A_MOMENT)
+
+    def load(self, dictionary: Dictionary) -> str | None:
+        """Loads the dictionary's models now; what stood in the way, or None."""
+        try:
+            self.require(dictionary)
+            with self.models.use(dictionary, Patience(math.inf)):
+                return None
+        except FeaturescopeError as error:
+            return str(error)
 
     def unavailable(self, dictionary: Dictionary) -> str | None:
         """Why the live side cannot run this dictionary here, or None."""
@@ -54,40 +91,11 @@ class Runtime:
             return "This server was started without models (--no-model): it serves browsing alone."
         for kind, source in (("model", dictionary.model_source), ("SAE", dictionary.sae_source)):
             if source != DEMO and source.startswith("/") and not Path(source).exists():
-                return f"The {kind} that this dictionary was made with is no longer where it was when it was indexed."
+                return (
+                    f"The {kind} that this dictionary was made with is no longer at {source}. "
+                    "Put it back there to run texts; everything else can be browsed."
+                )
         return None
-
-    def _models(self, dictionary: Dictionary) -> tuple["LanguageModel", "Sae"]:
-        from app.engine.demo import sae_path
-        from app.engine.language_model import load_language_model
-        from app.engine.sae import load_sae
-
-        device = self.settings.device
-        model = self._get(
-            ("model", dictionary.model_source), lambda: load_language_model(dictionary.model_source, device)
-        )
-        sae = self._get(("sae", dictionary.sae_source), lambda: load_sae(sae_path(dictionary.sae_source), device))
-        return model, sae
-
-    def _get(self, key: tuple[str, str], load: Any) -> Any:
-        if key not in self._loaded:
-            self._loaded[key] = load()
-        self._loaded.move_to_end(key)
-        # The two that a request needs stay, whatever their size.
-        while len(self._loaded) > 2 and sum(m.n_bytes() for m in self._loaded.values()) > self.settings.memory:
-            self._loaded.popitem(last=False)
-        return self._loaded[key]
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Waits for the model; refuses at once when too many wait already."""
-        if not self._waiting.acquire(blocking=False):
-            raise Busy(f"{self.settings.max_waiting} requests wait for the model already; try again in a few seconds.")
-        try:
-            with self._one_at_a_time:
-                yield
-        finally:
-            self._waiting.release()
 
     def require(self, dictionary: Dictionary) -> None:
         """Raises Unavailable where `unavailable` has a reason."""
@@ -95,12 +103,49 @@ class Runtime:
         if reason is not None:
             raise Unavailable(reason)
 
+    def _text(
+        self,
+        loaded: Loaded,
+        scales: Scales,
+        text: str,
+        top_k: int,
+        followed: Sequence[int],
+        ranking: Ranking,
+        patience: Patience,
+    ) -> LiveText:
+        from app.engine import activations
+        from app.engine.tokens import windows
+
+        with self._tokenizing:
+            cut = windows(loaded.model.tokenizer, text, loaded.window_tokens)
+        if not cut:
+            raise Invalid("The text holds no token for this model; type a sentence.")
+        most = activations.most_tokens(loaded)
+        found = []
+        for piece in activations.pieces(cut, top_k, followed, most):
+            found += self.thread.run_together(
+                patience,
+                ("activations", id(loaded.model), id(loaded.sae), loaded.hook, loaded.bos),
+                piece,
+                piece.n_tokens,
+                most,
+                lambda waiting: activations.run_pieces(loaded, waiting),
+            )
+        return activations.live_text(text, cut, found, followed, scales, ranking)
+
 
 def check_text(text: str, most: int) -> None:
     """Raises Invalid for a live text that cannot be run."""
     if not text.strip():
         raise Invalid("The text is empty; type a sentence.")
     if len(text) > most:
-        raise Invalid(f"The text has {len(text):,} characters; at most {most:,} are run at once.")
+        raise Invalid(f"The text has {len(text):,} characters; at most {most:,} are run at once (setting max_text).")
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise Invalid("The text holds half of a surrogate pair, which is no character; send it as valid Unicode.")
+
+
+def check_features(dictionary: Dictionary, features: Sequence[int]) -> None:
+    """Raises Invalid for a feature that the dictionary does not have."""
+    for feature in features:
+        if not 0 <= feature < dictionary.n_features:
+            raise Invalid(f"{dictionary.id} has features 0 to {dictionary.n_features - 1}, not {feature}.")

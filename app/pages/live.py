@@ -1,7 +1,7 @@
-"""Any text through model and SAE now: features per token and overall, one of them followed along the text."""
+"""Any text through model and SAE now: features per token and overall, some of them followed along the text."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -9,34 +9,64 @@ from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
 from app.access.routes import needs
-from app.domain import ActivationScale, Dictionary, FeatureActivation, FeatureSummary, LiveText
+from app.domain import Dictionary, FeatureActivation, FeatureSummary, LiveFeature, LiveText, NextToken, Ranking
+from app.engine.patience import Patience
 from app.engine.runtime import Runtime
+from app.errors import Conflict
+from app.pages.loading import render_loading
 from app.pages.snippets import ShownToken
-from app.pages.web import Models, ReadSession, ServerSettings, render
+from app.pages.web import KnownActivationScales, Models, ReadSession, RequestPatience, ServerSettings, render
 from app.roles import Role
+from app.scales import Scales
 from app.store.dictionaries import get_dictionary
-from app.store.features import get_scales, get_summaries
+from app.store.features import get_summaries
 
 router = APIRouter(dependencies=[needs(Role.READ)])
-A_TOKEN = 10  # features shown for one token
+A_TOKEN = 10  # features, and next tokens, shown for one token
+MOST_FOLLOWED = 30  # rows of the table of followed features
 EXAMPLES = (
     "The goalkeeper tipped the ball over the bar, and the crowd went silent.",
     "Add the onions to the pan and stir until they turn golden.",
     "“I never said that,” she whispered, closing the door behind her.",
     "def area(radius): return 3.14159 * radius ** 2",
 )
+RANKINGS = {Ranking.MAX: "Strongest", Ranking.SUM: "Largest sum", Ranking.RARITY: "Most unusual"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the page's address says. feature: shades the text; token: chosen; follow: rows of the table."""
+
+    dictionary: Dictionary
+    text: str
+    feature: int | None = None
+    token: int | None = None
+    follow: tuple[int, ...] = ()
+    by: Ranking = Ranking.MAX
+
+    @property
+    def href(self) -> str:
+        """What is the default is left out."""
+        state = {"text": self.text, "feature": self.feature, "token": self.token, "follow": self.follow}
+        state["by"] = None if self.by is Ranking.MAX else self.by
+        kept = {name: value for name, value in state.items() if value is not None}
+        return f"/dictionaries/{self.dictionary.id}/live?" + urlencode(kept, doseq=True)
 
 
 @dataclass(frozen=True)
 class Found:
-    """A feature at its place in the text. at: the token there; percentile: among its own activations in the index."""
+    """A feature at its place in the text. at: the token there; one_in: tokens of the corpus for one as strong."""
 
     feature: FeatureSummary
     activation: float
     percentile: float | None
     at: str
-    position: int
-    href: str
+    total: float | None
+    one_in: float | None
+    is_beyond: bool
+    shade_href: str
+    follow_href: str
+    is_shown: bool
     is_followed: bool
 
 
@@ -48,16 +78,36 @@ class TokenLink:
 
 
 @dataclass(frozen=True)
+class FollowedRow:
+    """One feature along the text. scale: the activation shown at full strength."""
+
+    feature: FeatureSummary
+    activations: Sequence[float]
+    scale: float
+    unfollow_href: str
+
+
+@dataclass(frozen=True)
+class RankingTab:
+    name: str
+    href: str
+    is_current: bool
+
+
+@dataclass(frozen=True)
 class LiveResult:
-    """followed: the feature whose activations the text is shown with; None where no feature fires."""
+    """shaded: the feature whose activations the text is shown with; None where no feature fires."""
 
     tokens: Sequence[TokenLink]
-    followed: FeatureSummary | None
+    shaded: FeatureSummary | None
     scale: float
-    strongest: Sequence[Found]
+    rows: Sequence[FollowedRow]
+    tabs: Sequence[RankingTab]
+    ranked: Sequence[Found]
     chosen: int
     chosen_text: str
     at_chosen: Sequence[Found]
+    next_tokens: Sequence[NextToken]
 
 
 @dataclass(frozen=True)
@@ -66,6 +116,7 @@ class LivePage:
     unavailable: str | None
     text: str
     most: int
+    by: Ranking
     result: LiveResult | None
     examples: Sequence[tuple[str, str]]
 
@@ -75,87 +126,136 @@ def show_live(
     dictionary_id: str,
     session: ReadSession,
     models: Models,
+    known: KnownActivationScales,
     settings: ServerSettings,
+    patience: RequestPatience,
     text: str = "",
     feature: Annotated[int | None, Query(ge=0)] = None,
     token: Annotated[int | None, Query(ge=0)] = None,
+    follow: Annotated[tuple[int, ...], Query(max_length=MOST_FOLLOWED)] = (),
+    by: Ranking = Ranking.MAX,
 ) -> HTMLResponse:
     dictionary = get_dictionary(session, dictionary_id)
     unavailable = models.unavailable(dictionary)
-    text = text.replace("\r\n", "\n")  # forms send line ends so
+    # Forms send line ends as \r\n.
+    asked = Asked(dictionary, text.replace("\r\n", "\n"), feature, token, tuple(dict.fromkeys(follow)), by)
     result = None
-    if text.strip() and unavailable is None:
-        found, followed = run(models, dictionary, text, feature)
-        shown = {f.index for f in found.strongest} | {f.index for t in found.tokens for f in t.features}
-        indices = sorted(shown | ({followed} if followed is not None else set()))
-        result = live_result(
-            dictionary,
-            found,
-            followed,
-            feature,
-            token,
-            get_summaries(session, dictionary, indices),
-            get_scales(session, dictionary, indices),
-        )
-    examples = [(example, address(dictionary, example, None, None)) for example in EXAMPLES]
-    return render("live.html", LivePage(dictionary, unavailable, text, settings.max_text, result, examples))
+    if asked.text.strip() and unavailable is None:
+        scales = known.of(session, dictionary)
+        session.close()  # no connection is held while the model works
+        loading = models.loading(dictionary)
+        if loading is not None:
+            return render_loading(dictionary, loading)
+        found, shaded = run(models, scales, asked, patience)
+        chosen = chosen_token(found, asked)
+        following = models.next_tokens(dictionary, asked.text, chosen, A_TOKEN, patience)
+        summaries = get_summaries(session, dictionary, sorted(indices_of(found, asked, shaded)))
+        result = live_result(asked, found, shaded, chosen, following, summaries)
+    examples = [(example, Asked(dictionary, example).href) for example in EXAMPLES]
+    page = LivePage(dictionary, unavailable, asked.text, settings.max_text, by, result, examples)
+    return render("live.html", page)
 
 
-def run(models: Runtime, dictionary: Dictionary, text: str, feature: int | None) -> tuple[LiveText, int | None]:
-    """The text's activations with one feature followed: the one asked for, else the strongest."""
-    if feature is None:
-        (first,) = models.activations(dictionary, [text], A_TOKEN, [])
-        if not first.strongest:
+def run(models: Runtime, scales: Scales, asked: Asked, patience: Patience) -> tuple[LiveText, int | None]:
+    """The text's activations, at every token those of the shading feature (the one asked for, else the strongest) and
+    of those followed, in this order."""
+
+    def activations(followed: Sequence[int]) -> LiveText:
+        texts = [asked.text]
+        (found,) = models.activations(asked.dictionary, scales, texts, A_TOKEN, followed, asked.by, patience)
+        return found
+
+    shaded = asked.feature
+    if shaded is None:
+        first = activations([])
+        if not first.ranked:
             return first, None
-        feature = first.strongest[0].index
-    (found,) = models.activations(dictionary, [text], A_TOKEN, [feature])
-    return found, feature
+        shaded = first.ranked[0].peak.index
+    return activations([shaded, *asked.follow]), shaded
+
+
+def chosen_token(found: LiveText, asked: Asked) -> int:
+    """The one asked for, else where the shading feature peaks."""
+    if asked.token is not None and asked.token < len(found.tokens):
+        return asked.token
+    shades = [token.followed[0].activation if token.followed else 0.0 for token in found.tokens]
+    return max(range(len(shades)), key=lambda position: shades[position])
+
+
+def indices_of(found: LiveText, asked: Asked, shaded: int | None) -> set[int]:
+    """The features that the page names."""
+    named = {feature.peak.index for feature in found.ranked} | set(asked.follow)
+    named |= {activation.index for token in found.tokens for activation in token.features}
+    return named | ({shaded} if shaded is not None else set())
 
 
 def live_result(
-    dictionary: Dictionary,
+    asked: Asked,
     found: LiveText,
-    followed: int | None,
-    asked: int | None,
-    token: int | None,
+    shaded: int | None,
+    chosen: int,
+    following: Sequence[NextToken],
     summaries: Mapping[int, FeatureSummary],
-    scales: Mapping[int, ActivationScale],
 ) -> LiveResult:
-    """What of the text is shown, with one token chosen: the one asked for, else where the followed one peaks."""
-    values = [token.followed[0].activation if token.followed else 0.0 for token in found.tokens]
-    peak = max(range(len(values)), key=lambda position: values[position])
-    chosen = token if token is not None and token < len(found.tokens) else peak
-
-    def shown(activation: FeatureActivation) -> Found:
-        return Found(
-            feature=summaries[activation.index],
-            activation=activation.activation,
-            percentile=scales[activation.index].percentile(activation.activation),
-            at=found.tokens[activation.position].text,
-            position=activation.position,
-            href=address(dictionary, found.text, activation.index, None),
-            is_followed=activation.index == followed,
-        )
-
-    stored_top = summaries[followed].max_activation if followed is not None else 0.0
+    """What of the text is shown."""
+    if not indices_of(found, asked, shaded) <= set(summaries):
+        raise Conflict(f"{asked.dictionary.id} was replaced while this text ran; load the page again.")
+    shades = [token.followed[0].activation if token.followed else 0.0 for token in found.tokens]
+    peak = max(range(len(shades)), key=lambda position: shades[position])
+    stored_top = summaries[shaded].max_activation if shaded is not None else 0.0
     return LiveResult(
         tokens=[
             TokenLink(
-                ShownToken(live.text, value, value > 0 and position == peak),
-                address(dictionary, found.text, asked, position),
+                ShownToken(live.text, shade, shade > 0 and position == peak),
+                replace(asked, token=position).href,
                 position == chosen,
             )
-            for position, (live, value) in enumerate(zip(found.tokens, values, strict=True))
+            for position, (live, shade) in enumerate(zip(found.tokens, shades, strict=True))
         ],
-        followed=summaries[followed] if followed is not None else None,
-        scale=max(stored_top, values[peak]),
-        strongest=[shown(activation) for activation in found.strongest],
+        shaded=summaries[shaded] if shaded is not None else None,
+        scale=max(stored_top, shades[peak]),
+        rows=followed_rows(asked, found, summaries) if shaded is not None else [],
+        tabs=[RankingTab(name, replace(asked, by=by).href, by is asked.by) for by, name in RANKINGS.items()],
+        ranked=[_found(asked, found, shaded, summaries, feature.peak, feature) for feature in found.ranked],
         chosen=chosen,
         chosen_text=found.tokens[chosen].text,
-        at_chosen=[shown(activation) for activation in found.tokens[chosen].features],
+        at_chosen=[_found(asked, found, shaded, summaries, at, None) for at in found.tokens[chosen].features],
+        next_tokens=following,
     )
 
 
-def address(dictionary: Dictionary, text: str, feature: int | None, token: int | None) -> str:
-    state = {"text": text, "feature": feature, "token": token}
-    return f"/dictionaries/{dictionary.id}/live?" + urlencode({k: v for k, v in state.items() if v is not None})
+def followed_rows(asked: Asked, found: LiveText, summaries: Mapping[int, FeatureSummary]) -> list[FollowedRow]:
+    """In the text's activations the shading feature stands first, so the followed ones begin at 1."""
+    rows = []
+    for place, index in enumerate(asked.follow, 1):
+        activations = [token.followed[place].activation for token in found.tokens]
+        others = tuple(other for other in asked.follow if other != index)
+        scale = max(summaries[index].max_activation, *activations)
+        rows.append(FollowedRow(summaries[index], activations, scale, replace(asked, follow=others).href))
+    return rows
+
+
+def _found(
+    asked: Asked,
+    found: LiveText,
+    shaded: int | None,
+    summaries: Mapping[int, FeatureSummary],
+    at: FeatureActivation,
+    over_text: LiveFeature | None,
+) -> Found:
+    n_tokens = asked.dictionary.n_tokens
+    follows = at.index in asked.follow
+    followed = asked.follow if follows else (*asked.follow, at.index)[-MOST_FOLLOWED:]
+    return Found(
+        feature=summaries[at.index],
+        activation=at.activation,
+        percentile=at.percentile,
+        at=found.tokens[at.position].text,
+        total=over_text.total if over_text else None,
+        one_in=n_tokens / max(1.0, over_text.n_as_strong) if over_text else None,
+        is_beyond=over_text is not None and at.activation > summaries[at.index].max_activation,
+        shade_href=replace(asked, feature=at.index, token=None).href,
+        follow_href=replace(asked, follow=followed).href,
+        is_shown=at.index == shaded,
+        is_followed=follows,
+    )

@@ -15,13 +15,22 @@ from starlette.responses import HTMLResponse
 from app.access.visit import CurrentPerson, current_visit
 from app.pages.assets import bundled, has_static, static_url
 from app.pages.filters import FILTERS
-from app.serving import Models, ReadSession, ServerSettings, WriteSession
+from app.serving import KnownActivationScales, Models, ReadSession, RequestPatience, ServerSettings, WriteSession
 from app.version import VERSION
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["CurrentPerson", "Models", "ReadSession", "ServerSettings", "WriteSession", "render"]
+__all__ = [
+    "CurrentPerson",
+    "KnownActivationScales",
+    "Models",
+    "ReadSession",
+    "RequestPatience",
+    "ServerSettings",
+    "WriteSession",
+    "render",
+]
 
 
 @cache

@@ -8,13 +8,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from app.domain import ActivationScale, Dictionary, Feature, FeatureSummary, Slice
+from app.domain import Dictionary, Feature, FeatureSummary, Slice
 from app.errors import Invalid, NotFound
-from app.store.blobs import neighbor_indices, unpack_quantiles, unpack_statistics, unpack_top_tokens
+from app.store.blobs import neighbor_indices, unpack_statistics, unpack_top_tokens
 from app.store.cursors import make_cursor, read_cursor
 from app.store.tables import FIRES, PROMOTES, FeatureRow, FeatureTokenRow, LabelRow, folded
-
-IN_ONE_STATEMENT = 5000  # values; databases bound how many a statement may carry
 
 
 class Sort(StrEnum):
@@ -135,17 +133,6 @@ def get_summaries(session: Session, dictionary: Dictionary, indices: Sequence[in
     query = _from_features(dictionary, select(FeatureRow, LabelRow.text), with_names=True)
     rows = session.execute(query.where(FeatureRow.index.in_(indices)))
     return {row.index: _summary(row, label, dictionary.n_tokens) for row, label in rows}
-
-
-def get_scales(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, ActivationScale]:
-    """The scales of these features' activations over the corpus, by index."""
-    columns = select(FeatureRow.index, FeatureRow.statistics, FeatureRow.max_activation)
-    scales: dict[int, ActivationScale] = {}
-    for first in range(0, len(indices), IN_ONE_STATEMENT):
-        some = FeatureRow.index.in_(indices[first : first + IN_ONE_STATEMENT])
-        for index, packed, top in session.execute(columns.where(FeatureRow.dictionary == dictionary.key, some)):
-            scales[index] = ActivationScale(unpack_quantiles(packed), top)
-    return scales
 
 
 def _from_features(dictionary: Dictionary, query: Any, with_names: bool) -> Any:

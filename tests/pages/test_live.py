@@ -20,6 +20,32 @@ def test_a_feature_can_be_followed_and_a_token_chosen(browse: Any) -> None:
     assert page.one(".sentence.live .token[aria-current]").text() == page.all(".sentence.live .token")[1].text()
 
 
+def test_followed_features_are_rows_over_the_tokens(browse: Any) -> None:
+    page = browse("/dictionaries/tiny/live?text=The+match+and+the+serve&follow=7&follow=3")
+    rows = page.all(".heat-rows tbody tr")
+    assert [row.css_first(".index").text() for row in rows] == ["7", "3"]
+    assert len(rows[0].css("td")) == len(page.all(".sentence.live .token"))
+    drop = rows[0].css_first(".drop").attributes["href"]
+    assert [row.css_first(".index").text() for row in browse(drop).all(".heat-rows tbody tr")] == ["3"]
+
+
+def test_features_can_be_put_in_order_by_sum_and_by_rarity(browse: Any) -> None:
+    text = "The match and the serve"
+    for by, name in (("sum", "Largest sum"), ("rarity", "Most unusual")):
+        page = browse(f"/dictionaries/tiny/live?text={text}&by={by}")
+        assert page.text("#ranked .tabs [aria-current]") == name
+    page = browse(f"/dictionaries/tiny/live?text={text}&by=sum")
+    sums = [float(row.css("td")[3].text()) for row in page.all("#ranked tbody tr")]
+    assert sums == sorted(sums, reverse=True)
+
+
+def test_a_chosen_token_shows_what_the_model_expects_next(browse: Any) -> None:
+    page = browse("/dictionaries/tiny/live?text=The+match+and+the+serve&token=2")
+    shares = [float(row.css_first("td:last-child").text().rstrip("\u202f%")) for row in page.all(".card .shares tr")]
+    assert len(shares) == 10
+    assert shares == sorted(shares, reverse=True)
+
+
 def test_a_live_text_fires_as_the_index_has_it(client: TestClient, ask: Any) -> None:
     _, examples = ask("/dictionaries/tiny/features/3/examples?limit=3")
     for example in examples["examples"]:

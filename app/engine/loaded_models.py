@@ -1,0 +1,165 @@
+"""Language models and SAEs in memory: loaded on first use, shared by dictionaries, bounded in bytes.
+
+torch is imported when the first model is, never with this module.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, TimeoutError
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from app.domain import Dictionary
+from app.engine.hook_points import HookPoint, parse_hook_point
+from app.engine.patience import Patience
+from app.errors import FeaturescopeError, Unavailable
+
+if TYPE_CHECKING:
+    from app.engine.language_model import LanguageModel
+    from app.engine.sae import Sae
+
+KEPT = 2  # the model and the SAE used last stay, whatever their size
+A_LOAD = 3600.0  # seconds that a load in the background may take
+Key = tuple[str, str]  # "model" or "sae", and its source
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a dictionary's live side runs on. bos: the ids put before every window, as when it was indexed."""
+
+    model: "LanguageModel"
+    sae: "Sae"
+    hook: HookPoint
+    context: int
+    bos: tuple[int, ...]
+
+    @property
+    def window_tokens(self) -> int:
+        """Tokens of a text that one window takes."""
+        return self.context - len(self.bos)
+
+
+@dataclass
+class _Held:
+    """One model or SAE, or its place while it loads. users: requests that hold it now."""
+
+    value: Any = None
+    users: int = 0
+    loading: threading.Lock = field(default_factory=threading.Lock)
+
+
+class LoadedModels:
+    """memory: bytes of weights, above which the least recently used that no request holds are dropped."""
+
+    def __init__(self, device: str, memory: int) -> None:
+        self.device = device
+        self.memory = memory
+        self._lock = threading.Lock()
+        self._held: OrderedDict[Key, _Held] = OrderedDict()
+        self._begun: dict[tuple[Key, Key], tuple[float, Future[None]]] = {}
+
+    @contextmanager
+    def use(self, dictionary: Dictionary, patience: Patience) -> Iterator[Loaded]:
+        """The dictionary's model and SAE, loaded if need be, not dropped meanwhile. Raises Unavailable, Busy."""
+        with ExitStack() as holds:
+            model = holds.enter_context(self._hold(_model_key(dictionary), self._load_model, patience))
+            sae = holds.enter_context(self._hold(_sae_key(dictionary), self._load_sae, patience))
+            bos = model.bos_id if dictionary.parameters["prepend_bos"] else None
+            context = int(str(dictionary.parameters["context"]))
+            hook = parse_hook_point(dictionary.hook_point)
+            yield Loaded(model, sae, hook, context, () if bos is None else (bos,))
+
+    def loading_for(self, dictionary: Dictionary, wait: float) -> float | None:
+        """Begins to load in the background where nobody has, and waits up to `wait` seconds.
+
+        None once both are loaded, else the seconds that it has been going on. Raises what stood in its way.
+        """
+        keys = (_model_key(dictionary), _sae_key(dictionary))
+        with self._lock:
+            if all(key in self._held and self._held[key].value is not None for key in keys):
+                return None
+            if keys not in self._begun:
+                self._begun[keys] = (time.monotonic(), Future())
+                threading.Thread(target=self._load_both, args=(dictionary,), daemon=True).start()
+            begun, done = self._begun[keys]
+        try:
+            done.result(wait)
+        except TimeoutError:
+            return time.monotonic() - begun
+        return None
+
+    def n_bytes(self) -> int:
+        """Of all weights held."""
+        return sum(held.value.n_bytes() for held in self._held.values() if held.value is not None)
+
+    def _load_both(self, dictionary: Dictionary) -> None:
+        keys = (_model_key(dictionary), _sae_key(dictionary))
+        _, done = self._begun[keys]
+        try:
+            with self.use(dictionary, Patience(A_LOAD)):
+                pass
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+        with self._lock:
+            del self._begun[keys]
+
+    @contextmanager
+    def _hold(self, key: Key, load: Callable[[str], Any], patience: Patience) -> Iterator[Any]:
+        with self._lock:
+            held = self._held.setdefault(key, _Held())
+            held.users += 1
+            self._held.move_to_end(key)
+        try:
+            if held.value is None:
+                self._load(held, key, load, patience)
+            yield held.value
+        finally:
+            with self._lock:
+                held.users -= 1
+                self._drop()
+
+    def _load(self, held: _Held, key: Key, load: Callable[[str], Any], patience: Patience) -> None:
+        """The first that asks loads; others wait for it, each no longer than its own patience."""
+        if not held.loading.acquire(timeout=min(patience.left, A_LOAD)):
+            raise patience.over()
+        try:
+            if held.value is None:
+                held.value = load(key[1])
+        except FeaturescopeError as error:
+            raise Unavailable(f"The {key[0]} of this dictionary cannot be loaded: {error}") from error
+        finally:
+            held.loading.release()
+
+    def _drop(self) -> None:
+        """What failed to load, and the least recently used above `memory`; never what a request holds."""
+        for key in [key for key, held in self._held.items() if held.users == 0 and held.value is None]:
+            del self._held[key]
+        for key in list(self._held)[:-KEPT]:
+            if self.n_bytes() <= self.memory:
+                break
+            if self._held[key].users == 0:
+                del self._held[key]
+
+    def _load_model(self, source: str) -> "LanguageModel":
+        from app.engine.language_model import load_language_model
+
+        return load_language_model(source, self.device)
+
+    def _load_sae(self, source: str) -> "Sae":
+        from app.engine.demo import sae_path
+        from app.engine.sae import load_sae
+
+        return load_sae(sae_path(source), self.device)
+
+
+def _model_key(dictionary: Dictionary) -> Key:
+    return ("model", dictionary.model_source)
+
+
+def _sae_key(dictionary: Dictionary) -> Key:
+    return ("SAE", dictionary.sae_source)

@@ -1,0 +1,85 @@
+"""Live activations: alone or in a batch, they are what a plain forward and encode give."""
+
+import numpy as np
+import pytest
+import torch
+
+from app.domain import Ranking
+from app.engine.activations import Piece, live_text, of_about_one_length, pieces, run_pieces
+from app.engine.hook_points import parse_hook_point
+from app.engine.language_model import load_language_model
+from app.engine.loaded_models import Loaded
+from app.engine.sae import load_sae
+from app.engine.tokens import windows
+from app.scales import Scales
+from tests.tiny import HOOK, N_FEATURES, Tiny
+
+TEXTS = ("The match and the serve", "rain", "Ünïcödé 🎾 " * 12, "onion, pan and oven; " * 9)
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny: Tiny) -> Loaded:
+    model = load_language_model(str(tiny.model))
+    return Loaded(model, load_sae(tiny.sae), parse_hook_point(HOOK), 32, (model.bos_id,))
+
+
+@pytest.fixture(scope="module")
+def scales() -> Scales:
+    values = np.linspace(0.2, 2.0, 4)[None, :] * np.arange(1, N_FEATURES + 1)[:, None] / 6
+    return Scales(np.array([0.25, 0.5, 0.75, 1.0]), values, np.arange(N_FEATURES) * 10, n_tokens=5000)
+
+
+def plain(loaded: Loaded, text: str) -> torch.Tensor:
+    """(n_tokens, n_features), each window on its own."""
+    found = []
+    for window in windows(loaded.model.tokenizer, text, loaded.window_tokens):
+        ids = torch.tensor([[*loaded.bos, *window.token_ids]])
+        found.append(loaded.sae.encode(loaded.model.capture(ids, torch.ones_like(ids), loaded.hook)[0, 1:]))
+    return torch.cat(found)
+
+
+def test_who_else_is_in_the_batch_changes_no_answer(loaded: Loaded) -> None:
+    every = [Piece(windows(loaded.model.tokenizer, text, loaded.window_tokens), N_FEATURES, [3]) for text in TEXTS]
+    together = run_pieces(loaded, every)
+    for piece, found, text in zip(every, together, TEXTS, strict=True):
+        (alone,) = run_pieces(loaded, [piece])
+        acts = plain(loaded, text)
+        for one, other in zip(found, alone, strict=True):
+            assert np.abs(one.peaks - other.peaks).max() < 1e-5
+            assert np.abs(one.top_values - other.top_values).max() < 1e-5
+        assert np.concatenate([one.followed for one in found])[:, 0] == pytest.approx(acts[:, 3].numpy(), abs=1e-5)
+
+
+def test_a_text_cut_into_windows_keeps_every_token_and_its_peaks(loaded: Loaded, scales: Scales) -> None:
+    text = TEXTS[3]
+    cut = windows(loaded.model.tokenizer, text, loaded.window_tokens)
+    assert len(cut) > 1
+    found = [window for piece in pieces(cut, 5, [7], 40) for window in run_pieces(loaded, [piece])[0]]
+    live = live_text(text, cut, found, [7], scales, Ranking.MAX)
+    acts = plain(loaded, text)
+    assert "".join(token.text for token in live.tokens) == text
+    assert [token.followed[0].activation for token in live.tokens] == pytest.approx(acts[:, 7].tolist(), abs=1e-5)
+    peaks, places = acts.max(dim=0)
+    assert [feature.peak.index for feature in live.ranked] == peaks.argsort(descending=True)[
+        : len(live.ranked)
+    ].tolist()
+    for feature in live.ranked:
+        assert feature.peak.position == places[feature.peak.index]
+        assert feature.total == pytest.approx(float(acts[:, feature.peak.index].sum()), rel=1e-5)
+        assert feature.n_tokens == int((acts[:, feature.peak.index] > 0).sum())
+
+
+def test_rankings_put_first_what_they_say(loaded: Loaded, scales: Scales) -> None:
+    cut = windows(loaded.model.tokenizer, TEXTS[2], loaded.window_tokens)
+    found = [window for piece in pieces(cut, 5, [], 999) for window in run_pieces(loaded, [piece])[0]]
+    by = {ranking: live_text(TEXTS[2], cut, found, [], scales, ranking).ranked for ranking in Ranking}
+    totals = [feature.total for feature in by[Ranking.SUM]]
+    assert totals == sorted(totals, reverse=True)
+    as_strong = [max(1, feature.n_as_strong) for feature in by[Ranking.RARITY]]
+    assert as_strong == sorted(as_strong)
+
+
+def test_windows_are_grouped_without_much_padding() -> None:
+    groups = of_about_one_length([3, 100, 4, 60, 2, 128])
+    assert sorted(place for group in groups for place in group) == list(range(6))
+    assert groups == [[5, 1], [3], [2, 0, 4]]
