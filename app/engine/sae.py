@@ -1,6 +1,6 @@
-"""A sparse autoencoder: activations to features and back."""
+"""A sparse autoencoder, or a transcoder: activations to features, and features to activations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -8,105 +8,159 @@ from torch import Tensor
 
 from app.engine.hook_points import HookPoint
 from app.engine.language_model import LanguageModel
+from app.engine.nonlinearities import MatchingPursuit, Nonlinearity, with_tensors
 from app.errors import Invalid
 
 # Added to the deviation as SAELens and OpenAI's code do, so that a constant input does not divide by zero.
 LAYER_NORM_EPSILON = 1e-5
+NORMALISATIONS = ("none", "expected_average_only_in", "constant_norm_rescale", "layer_norm")
 
 
 @dataclass(frozen=True)
 class Sae:
-    """f = activation(x W_enc + b_enc), x_hat = f W_dec + b_dec, with what stands around them in the file.
+    """features = nonlinearity((normalise(x) - centre) W_enc + b_enc), x_hat = features W_dec + b_dec (+ x W_skip).
 
-    encoder: (d_in, n_features); decoder: (n_features, d_in); encoder_bias: (n_features,); decoder_bias: (d_in,)
-    activation: relu | jumprelu (threshold: (n_features,)) | topk (k) | gated (gate_bias, magnitude_scale)
-    centre_input: whether decoder_bias is subtracted first. normalisation: none | constant_norm_rescale | layer_norm.
-    rescale_by_decoder_norm: top-k compares, and gives, pre-activations times the decoder row's norm.
+    encoder: (d_in, n_features); encoder_bias: (n_features,); decoder: (n_features, d_out); decoder_bias: (d_out,)
+    centre: (d_in,), what the input loses first, or None; most formats subtract b_dec, and some do not.
+    skip: (d_in, d_out), the affine path of some transcoders around the features, or None.
+    transcoder: it reads hook_point and writes hook_point_out; the input's normalisation is then not undone.
+    normalisation: one of NORMALISATIONS. expected_average_only_in is a factor that belongs into the weights
+        (`with_input_scale`): by itself it changes nothing, as in SAELens.
+    hook_point ... l0: what the files say of where the SAE belongs; None where they do not. l0: features a token.
     """
 
+    format: str
     architecture: str
     encoder: Tensor
-    decoder: Tensor
     encoder_bias: Tensor
+    decoder: Tensor
     decoder_bias: Tensor
-    activation: str
-    threshold: Tensor | None = None
-    k: int | None = None
-    gate_bias: Tensor | None = None
-    magnitude_scale: Tensor | None = None
-    centre_input: bool = False
+    nonlinearity: Nonlinearity
+    centre: Tensor | None = None
+    skip: Tensor | None = None
+    transcoder: bool = False
     normalisation: str = "none"
-    rescale_by_decoder_norm: bool = False
     hook_point: str | None = None
+    hook_point_out: str | None = None
     model_name: str | None = None
     prepend_bos: bool | None = None
     context: int | None = None
+    l0: float | None = None
 
     @property
     def d_in(self) -> int:
         return self.encoder.shape[0]
 
     @property
+    def d_out(self) -> int:
+        return self.decoder.shape[1]
+
+    @property
     def n_features(self) -> int:
         return self.encoder.shape[1]
 
     def encode(self, x: Tensor) -> Tensor:
-        """(n_tokens, d_in) -> (n_tokens, n_features), in the encoder's dtype."""
-        x, _, _ = self._normalise(x.to(self.encoder.dtype))
-        if self.centre_input:
-            x = x - self.decoder_bias
-        if self.activation == "gated":
-            return self._gated(x @ self.encoder)
-        acts = torch.addmm(self.encoder_bias, x, self.encoder)
-        if self.activation == "topk":
-            return self._top_k(acts)
-        if self.threshold is not None:
-            # SAELens jumprelu: relu(p) where p > threshold.
-            acts.masked_fill_(acts <= self.threshold.clamp(min=0), 0.0)
-            return acts
-        return acts.relu_()
+        """(n_tokens, d_in) -> (n_tokens, n_features), in the encoder's dtype.
+
+        hook_z may come as (n_tokens, n_heads, d_head): heads are laid side by side, as every format here does.
+        """
+        x, _, _ = self._normalise(self._flat(x))
+        if self.centre is not None:
+            x = x - self.centre
+        if isinstance(self.nonlinearity, MatchingPursuit):
+            return self.nonlinearity.pursue(x, self.decoder)
+        return self.nonlinearity(torch.addmm(self.encoder_bias, x, self.encoder))
+
+    def decode(self, features: Tensor, x: Tensor) -> Tensor:
+        """(n_tokens, n_features) -> (n_tokens, d_out).
+
+        x: (n_tokens, d_in), what was encoded: its mean and scale are given back, and a skip connection reads it.
+        """
+        x = self._flat(x)
+        made = features @ self.decoder + self.decoder_bias
+        if self.skip is not None:
+            made = made + x @ self.skip
+        if self.transcoder:
+            return made
+        _, mean, scale = self._normalise(x)
+        return made * scale + mean
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """(n_tokens, d_in) -> (n_tokens, d_in): x through the SAE, the normalisation of the input undone."""
-        features = self.encode(x)
-        if self.rescale_by_decoder_norm:
-            features = features / self.decoder.norm(dim=1)
-        _, mean, scale = self._normalise(x.to(self.encoder.dtype))
-        return (features @ self.decoder + self.decoder_bias) * scale + mean
+        """(n_tokens, d_in) -> (n_tokens, d_out): x through the SAE."""
+        return self.decode(self.encode(x), x)
+
+    def with_input_scale(self, scale: float) -> "Sae":
+        """The SAE that reads x as this one reads scale * x, and writes x_hat / scale: the factor is in the weights.
+
+        SAELens calls it norm_scaling_factor: sqrt(d_in) over the mean norm of the activations it was trained on.
+        """
+        nonlinearity = self.nonlinearity
+        if isinstance(nonlinearity, MatchingPursuit):
+            nonlinearity = replace(nonlinearity, residual_threshold=nonlinearity.residual_threshold / scale)
+        return replace(
+            self,
+            encoder=self.encoder * scale,
+            decoder=self.decoder / scale,
+            decoder_bias=self.decoder_bias / scale,
+            centre=None if self.centre is None else self.centre / scale,
+            nonlinearity=nonlinearity,
+            normalisation="none",
+        )
+
+    def with_unit_decoder(self) -> "Sae":
+        """The same reconstruction with every decoder row of norm 1, the norm being in the feature's activation.
+
+        For nonlinearities that compare pre-activations (top-k), and for those that scale with them (ReLU).
+        """
+        norm = self.decoder.norm(dim=1).clamp(min=1e-8)  # SAELens' bound for a dead row
+        return replace(
+            self,
+            encoder=self.encoder * norm,
+            encoder_bias=self.encoder_bias * norm,
+            decoder=self.decoder / norm[:, None],
+        )
+
+    def to(self, device: str, dtype: torch.dtype) -> "Sae":
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device, dtype).contiguous()
+
+        return replace(
+            self,
+            encoder=moved(self.encoder),
+            encoder_bias=moved(self.encoder_bias),
+            decoder=moved(self.decoder),
+            decoder_bias=moved(self.decoder_bias),
+            centre=None if self.centre is None else moved(self.centre),
+            skip=None if self.skip is None else moved(self.skip),
+            nonlinearity=with_tensors(self.nonlinearity, moved),
+        )
+
+    def n_bytes(self) -> int:
+        large = [self.encoder, self.decoder, *([] if self.skip is None else [self.skip])]
+        return sum(t.numel() * t.element_size() for t in large)
+
+    def _flat(self, x: Tensor) -> Tensor:
+        x = x.to(self.encoder.dtype)
+        return x if x.shape[-1] == self.d_in or x.ndim < 3 else x.flatten(-2)
 
     def _normalise(self, x: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
         """x as the encoder takes it, and the mean and scale that undo it."""
         if self.normalisation == "constant_norm_rescale":
-            scale = x.norm(dim=1, keepdim=True) / self.d_in**0.5
+            scale = x.norm(dim=-1, keepdim=True) / self.d_in**0.5
             return x / scale, 0.0, scale
         if self.normalisation == "layer_norm":
-            mean = x.mean(dim=1, keepdim=True)
-            deviation = x.std(dim=1, keepdim=True) + LAYER_NORM_EPSILON  # unbiased
-            return (x - mean) / deviation, mean, deviation
+            mean = x.mean(dim=-1, keepdim=True)
+            deviation = x.std(dim=-1, keepdim=True)  # unbiased
+            # The epsilon stands in the way in alone: SAELens and OpenAI both multiply by the plain deviation.
+            return (x - mean) / (deviation + LAYER_NORM_EPSILON), mean, deviation
         return x, 0.0, 1.0
-
-    def _top_k(self, acts: Tensor) -> Tensor:
-        assert self.k is not None
-        if self.rescale_by_decoder_norm:
-            acts = acts * self.decoder.norm(dim=1)
-        values, places = acts.topk(min(self.k, self.n_features), dim=1, sorted=False)
-        return torch.zeros_like(acts).scatter_(1, places, values.relu_())
-
-    def _gated(self, product: Tensor) -> Tensor:
-        assert self.gate_bias is not None
-        assert self.magnitude_scale is not None
-        magnitude = torch.relu(product * self.magnitude_scale + self.encoder_bias)
-        return magnitude.masked_fill_(product + self.gate_bias <= 0, 0.0)
-
-    def n_bytes(self) -> int:
-        return sum(t.numel() * t.element_size() for t in (self.encoder, self.decoder))
 
 
 def load_sae(path: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Sae:
     """An SAE from a folder or file in a supported format, found by what it holds. Raises Invalid."""
     from app.engine import formats
 
-    return formats.load(path, device, dtype)
+    return formats.load(path).to(device, dtype)
 
 
 def check_fits(model: LanguageModel, sae: Sae, hook: HookPoint) -> None:
