@@ -22,6 +22,9 @@ RUN useradd --create-home --uid 10001 featurescope && mkdir /data && chown featu
 COPY --from=build /opt/featurescope /opt/featurescope
 ENV PATH=/opt/featurescope/bin:$PATH PYTHONUNBUFFERED=1 \
     FEATURESCOPE_DB=/data/featurescope.db FEATURESCOPE_HOST=0.0.0.0
+# In a container the server listens beyond loopback, so it needs a rule for who may do what (docs/operations.md):
+# everybody looks and nobody changes anything, until FEATURESCOPE_ACCESS=token or proxy says better.
+ENV FEATURESCOPE_READ_ONLY=1
 USER featurescope
 WORKDIR /data
 VOLUME /data

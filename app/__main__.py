@@ -5,11 +5,11 @@ import errno
 import sys
 from collections.abc import Sequence
 
-from app.commands import demo, dictionaries, doctor, index, remove, serve
+from app.commands import audit, demo, dictionaries, doctor, index, people, private, remove, serve, tokens
 from app.errors import FeaturescopeError
 from app.version import VERSION
 
-COMMANDS = (demo, index, serve, dictionaries, remove, doctor)
+COMMANDS = (demo, index, serve, dictionaries, remove, doctor, tokens, people, private, audit)
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

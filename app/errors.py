@@ -39,3 +39,11 @@ class Forbidden(FeaturescopeError):
 
 class FullDisk(FeaturescopeError):
     """There is no room to store it; what was stored is kept, and it works again once there is."""
+
+
+class TooMany(FeaturescopeError):
+    """Asked for more often than is allowed. retry_after: seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from secrets import token_bytes
 
 from anyio import to_thread
 from fastapi import APIRouter, FastAPI
@@ -11,11 +10,13 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse
 
+from app.access.identity import Doorkeeper, server_key
 from app.access.routes import check_roles, needs
+from app.access.rule import check_access
 from app.api import routes as api
 from app.engine.runtime import Runtime
 from app.middleware import BodyLimit, HeadAsGet, SecurityHeaders
-from app.pages import api_docs, dictionary, errors, feature, home, live, search
+from app.pages import admin, api_docs, dictionary, errors, feature, home, live, search, sign_in
 from app.pages.assets import Assets
 from app.roles import Role
 from app.serving import ReadSession
@@ -25,17 +26,19 @@ from app.store.dictionaries import list_dictionaries
 from app.store.scales import KnownScales
 from app.version import VERSION
 
-PAGES = (home, dictionary, feature, live, search, api_docs)
+PAGES = (home, dictionary, feature, live, search, api_docs, sign_in, admin)
 PAGE_THREADS = 40  # as Starlette has them
 health = APIRouter(dependencies=[needs(Role.ANYONE)])
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application; its database is opened (and brought to the newest schema) when it starts."""
+    """The application; its database is opened (and brought to the newest schema) when it starts. Raises Invalid."""
+    check_access(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.database = Database(database_url(settings.db))
+        app.state.doorkeeper = Doorkeeper(settings, app.state.database, server_key(app.state.database))
         # A live request holds a thread while it waits for the model; pages keep as many as they had.
         to_thread.current_default_thread_limiter().total_tokens = PAGE_THREADS + settings.max_waiting
         if settings.warm:
@@ -62,7 +65,6 @@ def create_app(settings: Settings) -> FastAPI:
     for kind, handler in errors.HANDLERS.items():
         app.add_exception_handler(kind, handler)
     app.state.settings = settings
-    app.state.secret = token_bytes(32)
     app.state.runtime = Runtime(settings)
     app.state.scales = KnownScales()
     app.include_router(api.router, prefix="/api/v1")

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+
+from app.errors import Invalid
 
 
 class Role(StrEnum):
@@ -42,24 +45,78 @@ class Person:
     """name: None where nobody has said who they are. role: over every dictionary that is not private.
 
     dictionaries: roles over single ones, by id; what stands there wins over `role`, for more and for less.
+    changes_nothing: whether the server only shows, so that no role is enough for what stores something.
     """
 
     name: str | None
     role: Role
     how: How
     dictionaries: Mapping[str, Role] = field(default_factory=dict)
+    changes_nothing: bool = False
+
+    @property
+    def is_admin(self) -> bool:
+        return self.may(Role.ADMIN)
 
     def may(self, asked: Role, dictionary_id: str | None = None) -> bool:
         """Whether this person may do what asks for a role, in one dictionary where one is named."""
+        if self.changes_nothing and asked in (Role.LABEL, Role.ADMIN):
+            return False
         if self.role is Role.ADMIN:
             return True
+        if asked is Role.READ:
+            # What may not be read is not there for them (see store/visible.py), rather than refused: a refusal
+            # would say that it exists.
+            return any(role.includes(Role.READ) for role in (self.role, *self.dictionaries.values()))
         if dictionary_id is not None:
             return self.dictionaries.get(dictionary_id, self.role).includes(asked)
-        return self.role.includes(asked) or (
-            # A list of everything may be read by who may read anything: it shows no more than that.
-            asked is Role.READ and any(role.includes(Role.READ) for role in self.dictionaries.values())
-        )
+        return self.role.includes(asked)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Whom roles were given to: somebody by name, or whoever holds a token. Roles as Person has them."""
+
+    name: str
+    role: Role
+    dictionaries: Mapping[str, Role]
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Token(Grant):
+    """A token without its secret, which is shown once and kept as a hash. Times are None where they never come."""
+
+    id: int
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+    def state(self, now: datetime) -> str:
+        """good, expired or revoked."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at is not None and self.expires_at <= now else "good"
 
 
 OWNER = Person(None, Role.ADMIN, How.OPEN)  # whoever sits at this machine
 STRANGER = Person(None, Role.NOBODY, How.OPEN)
+
+
+def parse_role(text: str) -> Role:
+    """A role that somebody can be given. Raises Invalid."""
+    given = [role for role in Role if role is not Role.ANYONE]
+    if text not in given:
+        raise Invalid(f"There is no role {text!r}; there are {', '.join(given)}.")
+    return Role(text)
+
+
+def parse_roles(text: str) -> dict[str, Role]:
+    """Roles over single dictionaries, written as "demo=label private-one=read". Raises Invalid."""
+    roles = {}
+    for part in text.replace(",", " ").split():
+        id, equals, role = part.partition("=")
+        if not id or not equals:
+            raise Invalid(f"{part!r} is no role over a dictionary; write ID=ROLE, such as demo=label.")
+        roles[id] = parse_role(role)
+    return roles

@@ -8,7 +8,10 @@ from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
 from app.engine.patience import Patience
+from app.roles import Person
 from app.settings import Settings
+from app.store.audit import audited
+from app.store.visible import restrict
 
 if TYPE_CHECKING:
     from app.engine.runtime import Runtime
@@ -17,13 +20,19 @@ if TYPE_CHECKING:
 
 
 def read_session(request: Request) -> Iterator[Session]:
+    """Sees what the person who asks may see, and nothing else."""
     with cast("Database", request.app.state.database).read() as session:
+        restrict(session, request.state.visit.person)
         yield session
 
 
 def write_session(request: Request) -> Iterator[Session]:
+    """One transaction, with its entry in the audit log."""
+    person: Person = request.state.visit.person
     with cast("Database", request.app.state.database).write() as session:
-        yield session
+        restrict(session, person)
+        with audited(session, person, f"{request.method} {request.url.path}"):
+            yield session
 
 
 def served_models(request: Request) -> "Runtime":

@@ -35,6 +35,24 @@ class Settings:
     max_waiting: int = 32
     # Seconds that one live request may take, waiting included.
     max_seconds: int = 120
+    # Who may do what. "": everybody, and then the server listens on loopback alone, or with read_only;
+    # "token": people and programs sign in with tokens; "proxy": a proxy says in a header who it is.
+    access: str = ""
+    # Nobody changes anything, whatever their role.
+    read_only: bool = False
+    # The role of who has not signed in (nobody or read), and of whom OpenID Connect or the proxy names and who was
+    # given no role of their own (nobody, read or label).
+    anonymous: str = "nobody"
+    newcomers: str = "read"
+    # Proxies whose headers are believed (addresses or networks, with commas), and the header that names a person.
+    proxies: str = "127.0.0.1,::1"
+    proxy_header: str = "x-forwarded-user"
+    # Where people reach the server (https://lens.example.org/scope): for sign-in through OpenID Connect, for cookies
+    # that travel encrypted alone, and as a host that is answered.
+    public_url: str = ""
+    # Days that a sign-in lasts; live calls of one person in a minute (0: as many as they like).
+    sign_in_days: int = 14
+    live_rate: int = 120
 
 
 def read_settings(**given: object) -> Settings:

@@ -6,18 +6,19 @@ router = APIRouter(dependencies=[needs(Role.READ)])          every route of the 
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
 
 from app.access.forms import SAFE_METHODS, check_not_forged
-from app.access.identity import identify
+from app.access.identity import Doorkeeper
+from app.access.rule import client_address
 from app.access.visit import Visit, begin_visit
-from app.errors import Forbidden
-from app.roles import Role
-from app.serving import write_session
+from app.errors import FeaturescopeError, Forbidden, NotSignedIn
+from app.roles import OWNER, Person, Role
+from app.serving import served_models, write_session
 
 # Served by the framework itself: the same for everybody, and with nothing in it that is not in the source.
 OPEN_TO_ALL = frozenset(("/static", "/api/openapi.json"))
@@ -32,18 +33,50 @@ class Needs:
     async def __call__(self, request: Request) -> None:
         visit: Visit | None = getattr(request.state, "visit", None)
         if visit is None:
-            visit = await identify(request)
+            visit = await doorkeeper(request).visit(request)
             begin_visit(request, visit)
             await check_not_forged(request, visit)
         dictionary_id = request.path_params.get("dictionary_id")
         if not visit.person.may(self.role, dictionary_id):
-            raise Forbidden(f"This needs the role {self.role}, and yours is {visit.person.role}.")
+            raise _refusal(request, visit.person, self.role)
+
+
+class LiveCall:
+    """A dependency: one more live call of whoever asks, refused where they have had too many. Raises TooMany."""
+
+    async def __call__(self, request: Request) -> None:
+        # The empty form of a live page runs nothing.
+        if request.method in SAFE_METHODS and not request.query_params:
+            return
+        person: Person = request.state.visit.person
+        door = doorkeeper(request)
+        if door.live is not None and person is not OWNER:
+            door.live.take(person.name or client_address(request, door.proxies))
+
+
+def doorkeeper(request: Request) -> Doorkeeper:
+    return cast(Doorkeeper, request.app.state.doorkeeper)
 
 
 @cache
 def needs(role: Role) -> Any:
     """What goes into `dependencies=[...]` of a router or a route. With both, both are asked for."""
     return Depends(Needs(role))
+
+
+live_call: Any = Depends(LiveCall())  # goes after needs(...) on every route that runs a model
+
+
+def _refusal(request: Request, person: Person, asked: Role) -> FeaturescopeError:
+    settings = doorkeeper(request).settings
+    if person.changes_nothing or (settings.read_only and asked in (Role.LABEL, Role.ADMIN)):
+        return Forbidden("This server only shows (--read-only); nothing can be changed here.")
+    if person.name is None:
+        return NotSignedIn(
+            "Sign in first. A program sends the header Authorization: Bearer TOKEN; "
+            "whoever runs this server makes tokens with: featurescope tokens create"
+        )
+    return Forbidden(f"This needs the role {asked}, and {person.name} has not got it here.")
 
 
 def check_roles(app: FastAPI) -> None:
@@ -81,6 +114,12 @@ def _fault(route: RouteContext) -> str | None:
         return (
             f"{named} takes a WriteSession but asks for the role {max(roles)} alone: "
             "write @router.post(..., dependencies=[needs(Role.LABEL)]), or Role.ADMIN."
+        )
+    calls = set(_calls(route.dependant))
+    if not set(methods) <= SAFE_METHODS and served_models in calls and live_call.dependency not in calls:
+        return (
+            f"{named} runs a model and counts no live call: write "
+            "@router.post(..., dependencies=[live_call]), with live_call from app.access.routes."
         )
     return None
 

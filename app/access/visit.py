@@ -14,8 +14,11 @@ from app.roles import STRANGER, Person
 
 @dataclass(frozen=True)
 class Visit:
+    """signs_in: whether there is signing in here at all."""
+
     person: Person
     form_token: str
+    signs_in: bool = False
 
 
 _CURRENT: ContextVar[Visit] = ContextVar("visit", default=Visit(STRANGER, ""))  # noqa: B039 - frozen

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fastapi import APIRouter
 
 from app import domain
-from app.access.routes import needs
+from app.access.routes import live_call, needs
 from app.api.parameters import StoredDictionary, problems
 from app.api.schemas.activations import (
     Activations,
@@ -24,7 +24,7 @@ from app.roles import Role
 from app.serving import KnownActivationScales, Models, ReadSession, RequestPatience, ServerSettings
 from app.store.features import feature_names
 
-router = APIRouter(prefix="/dictionaries/{dictionary_id}", tags=["live"], dependencies=[needs(Role.READ)])
+router = APIRouter(prefix="/dictionaries/{dictionary_id}", tags=["live"], dependencies=[needs(Role.READ), live_call])
 PROBLEMS = problems(400, 404, 413, 422, 500, 503)
 
 

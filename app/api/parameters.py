@@ -13,16 +13,18 @@ from app.store.features import FeatureFilter
 Responses = dict[int | str, dict[str, Any]]
 MEANINGS = {
     400: "The body is not readable as JSON.",
+    401: "You are not signed in, or your token is no good; `detail` says which.",
     403: "You may not do this; `detail` says what role it takes.",
     404: "There is no such dictionary or feature; `detail` says which there are.",
     413: "The body is larger than this server takes.",
     415: "The body is not sent as application/json.",
     422: "A parameter or the body is not valid; `detail` names it and says what it should be.",
+    429: "Too many calls; `Retry-After` says when to come back.",
     500: "An error of the server's own.",
     503: "Busy, or no model is served; `detail` says which, `Retry-After` when to come back.",
     507: "The disk is full; nothing stored is lost, and it works again when there is room.",
 }
-EVERYWHERE = (403,)
+EVERYWHERE = (401, 403, 429)
 
 
 def problems(*statuses: int) -> Responses:

@@ -2,6 +2,7 @@
 
 import argparse
 
+from app.access.rule import check_access
 from app.commands.options import Subparsers, add_serving, settings_of, work_folder
 from app.commands.serve import check_port_free, serve_settings
 from app.engine.demo import DEMO
@@ -21,6 +22,7 @@ def add_to(commands: Subparsers) -> None:
 
 def run(asked: argparse.Namespace) -> None:
     settings = settings_of(asked)
+    check_access(settings)
     check_port_free(settings)
     database = Database(database_url(settings.db))
     try:

@@ -24,6 +24,11 @@ def add_serving(command: argparse.ArgumentParser) -> None:
     command.add_argument("--warm", action="store_true", help="load every dictionary's model and SAE before answering")
     command.add_argument("--memory", type=int, metavar="BYTES", help="of loaded weights at most (default: 8000000000)")
     command.add_argument("--no-model", action="store_true", help="serve browsing alone; torch is never loaded")
+    command.add_argument("--access", choices=("token", "proxy"), help="who may do what (docs/operations.md)")
+    command.add_argument("--read-only", action="store_true", help="everybody may look, nobody may change anything")
+    command.add_argument("--proxies", help="addresses whose headers are believed (default: 127.0.0.1,::1)")
+    command.add_argument("--proxy-header", help="the header that names a person (default: X-Forwarded-User)")
+    command.add_argument("--public-url", help="where people reach the server, such as https://lens.example.org")
     add_database(command)
 
 
@@ -37,6 +42,8 @@ def settings_of(asked: argparse.Namespace) -> Settings:
         memory=getattr(asked, "memory", None),
         warm=True if getattr(asked, "warm", False) else None,
         model=False if getattr(asked, "no_model", False) else None,
+        read_only=True if getattr(asked, "read_only", False) else None,
+        **{name: getattr(asked, name, None) for name in ("access", "proxies", "proxy_header", "public_url")},
     )
 
 

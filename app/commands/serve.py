@@ -5,10 +5,12 @@ import errno
 import logging
 import socket
 
+from app.access.rule import check_access
 from app.commands.options import Subparsers, add_serving, settings_of
 from app.errors import Conflict, Invalid
 from app.settings import Settings, database_url
 from app.store.database import Database
+from app.store.tokens import list_tokens
 
 
 def add_to(commands: Subparsers) -> None:
@@ -19,6 +21,7 @@ def add_to(commands: Subparsers) -> None:
 
 def run(asked: argparse.Namespace) -> None:
     settings = settings_of(asked)
+    check_access(settings)
     check_port_free(settings)
     serve_settings(settings)
 
@@ -51,7 +54,11 @@ def serve_settings(settings: Settings) -> None:
     from app.main import create_app
 
     if "://" not in settings.db:
-        Database(database_url(settings.db)).close()  # what is wrong with it, before the server starts
+        database = Database(database_url(settings.db))  # what is wrong with it, before the server starts
+        with database.read() as session:
+            if settings.access == "token" and not list_tokens(session):
+                print("Nobody can sign in yet; make a token: featurescope tokens create NAME --role admin", flush=True)
+        database.close()
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     logging.getLogger("uvicorn.error").addFilter(lambda record: "Uvicorn running on" not in record.getMessage())
 
@@ -62,6 +69,11 @@ def serve_settings(settings: Settings) -> None:
                 print(f"Featurescope is at http://{shown}:{settings.port} (stop it with Ctrl-C)", flush=True)
 
     config = uvicorn.Config(
-        create_app(settings), host=settings.host, port=settings.port, log_level="warning", server_header=False
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,  # whom a proxy forwards for is read in app/access/rule.py, from believed proxies alone
     )
     Server(config).run()

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from app.errors import (
     Busy,
@@ -20,6 +21,7 @@ from app.errors import (
     Invalid,
     NotFound,
     NotSignedIn,
+    TooMany,
     Unavailable,
 )
 from app.middleware import SECURITY_HEADERS
@@ -32,6 +34,7 @@ STATUS = {
     NotFound: 404,
     Conflict: 409,
     Invalid: 422,
+    TooMany: 429,
     Busy: 503,
     Unavailable: 503,
     FullDisk: 507,
@@ -62,8 +65,23 @@ def respond(request: Request, status: int, detail: str, headers: Mapping[str, st
 
 def domain_error(request: Request, error: Exception) -> Response:
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
-    retry = {"retry-after": str(error.retry_after)} if isinstance(error, Busy) else None
-    return respond(request, status, str(error), retry)
+    headers = {}
+    if isinstance(error, Busy | TooMany):
+        headers["retry-after"] = str(error.retry_after)
+    if isinstance(error, NotSignedIn):
+        if not is_api(request) and request.method == "GET":
+            return _to_sign_in(request)
+        headers["www-authenticate"] = "Bearer"
+    return respond(request, status, str(error), headers)
+
+
+def _to_sign_in(request: Request) -> Response:
+    """A person who follows a link is asked who they are, and led on from there."""
+    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    where = "/sign-in?" + urlencode({"next": asked})
+    if "hx-request" in request.headers:
+        return Response(status_code=401, headers={"hx-redirect": where})
+    return RedirectResponse(where, 303)
 
 
 def http_error(request: Request, error: Exception) -> Response:
