@@ -14,7 +14,7 @@ from app.roles import Role
 from app.settings import Settings
 from app.store.database import Database
 from app.store.tokens import create_token
-from tests.conftest import Indexed, index_tiny
+from tests.conftest import index_tiny
 from tests.tiny import Tiny
 
 HIDDEN = "hushed-lab"  # stands nowhere but in what is private
@@ -22,9 +22,9 @@ HIDDEN_TITLE = "Quietly kept"
 
 
 @pytest.fixture(scope="session")
-def two_dictionaries(tiny: Tiny, indexed: Indexed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_dictionaries(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("two") / "two.db"
-    shutil.copy(indexed.path, path)
+    index_tiny(tiny, path)
     index_tiny(tiny, path, id=HIDDEN, title=HIDDEN_TITLE)
     return path
 
@@ -43,7 +43,7 @@ def serve(database_path: Path) -> Iterator[Callable[..., TestClient]]:
     with ExitStack() as stack:
 
         def started(peer: str = "127.0.0.1", address: str = "http://testserver", **changed: Any) -> TestClient:
-            settings = Settings(db=str(database_path), **({"host": "0.0.0.0", "model": False} | changed))
+            settings = Settings(**({"db": str(database_path), "host": "0.0.0.0", "model": False} | changed))
             return stack.enter_context(
                 TestClient(
                     create_app(settings),

@@ -11,8 +11,13 @@ from fastapi.testclient import TestClient
 from app.__main__ import main
 from app.main import create_app
 from app.roles import Role
-from app.settings import Settings
+from app.settings import Settings, database_url
+from app.store.database import Database
+from app.store.tokens import create_token
 from tests.access.conftest import HIDDEN, HIDDEN_TITLE, bearer
+from tests.conftest import index_into
+from tests.postgres import Postgres
+from tests.tiny import Tiny
 
 Serve = Callable[..., TestClient]
 TokenOf = Callable[..., str]
@@ -40,7 +45,24 @@ def addresses() -> list[str]:
 
 @pytest.mark.usefixtures("private")
 def test_it_appears_in_no_answer(serve: Serve, token_of: TokenOf) -> None:
-    client, reader = serve(access="token"), bearer(token_of("Ada", Role.LABEL))
+    check_no_answer_shows_it(serve(access="token"), token_of("Ada", Role.LABEL))
+
+
+@pytest.mark.slow
+def test_it_appears_in_no_answer_from_postgresql(serve: Serve, tiny: Tiny, postgres: Postgres, tmp_path: Path) -> None:
+    url = postgres.new_database()
+    index_into(tiny, url, tmp_path / "one")
+    index_into(tiny, url, tmp_path / "two", id=HIDDEN, title=HIDDEN_TITLE)
+    assert main(["private", HIDDEN, "--db", url]) == 0
+    database = Database(database_url(url))
+    with database.write() as session:
+        _, secret = create_token(session, "Ada", Role.LABEL, {}, None)
+    database.close()
+    check_no_answer_shows_it(serve(db=url, access="token"), secret)
+
+
+def check_no_answer_shows_it(client: TestClient, secret: str) -> None:
+    reader = bearer(secret)
     for address in addresses():
         answer = client.get(address, headers=reader)
         asked_for = answer.text.replace(f"/dictionaries/{HIDDEN}", "").replace(f"no dictionary '{HIDDEN}'", "")
