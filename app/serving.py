@@ -74,6 +74,10 @@ Models = Annotated["Runtime", Depends(served_models)]
 ServerSettings = Annotated[Settings, Depends(served_settings)]
 
 
+# Kept by nobody, and passed on at once by a proxy such as nginx, which otherwise collects an answer first.
+SSE_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
 def is_api(request: Request) -> bool:
     """Whether the answer is JSON for a program rather than a page for a person."""
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))

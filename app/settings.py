@@ -27,6 +27,10 @@ class Settings:
     max_text: int = 20_000
     max_texts: int = 64
     max_body: int = 1_000_000
+    # Of one steered text: tokens written, samples, features pushed at once.
+    max_new_tokens: int = 200
+    max_samples: int = 4
+    max_steered: int = 20
     # Loaded models are dropped, the least recently used first, above this many bytes.
     memory: int = 8_000_000_000
     # Load the models of every dictionary at start, instead of when the first text comes.

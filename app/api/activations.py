@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from fastapi import APIRouter
 
-from app import domain
+from app import live
 from app.access.routes import live_call, needs
 from app.api.parameters import StoredDictionary, problems
 from app.api.schemas.activations import (
@@ -18,8 +18,8 @@ from app.api.schemas.activations import (
     TextFeature,
     TokenFeature,
 )
-from app.domain import FeatureActivation, LiveFeature
 from app.errors import Invalid
+from app.live import FeatureActivation, LiveFeature
 from app.roles import Role
 from app.serving import KnownActivationScales, Models, ReadSession, RequestPatience, ServerSettings
 from app.store.features import feature_names
@@ -87,7 +87,7 @@ def predict_next_tokens(
     return NextTokens(next=[NextToken.model_validate(token) for token in found])
 
 
-def shown_at(token: domain.LiveToken, follows: bool) -> list[FeatureActivation]:
+def shown_at(token: live.LiveToken, follows: bool) -> list[FeatureActivation]:
     return list(token.followed if follows else token.features)
 
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from app.api import activations, dictionaries, examples, features, labels, search
+from app.api import activations, dictionaries, examples, features, labels, search, steering
 
 DESCRIPTION = """\
 Everything that the pages show, as JSON. Numbers are numbers; what was not measured is null.
@@ -11,5 +11,5 @@ An error is `application/problem+json` (RFC 9457), its `detail` says what to do.
 """
 
 router = APIRouter()
-for noun in (dictionaries, features, examples, activations, search, labels):
+for noun in (dictionaries, features, examples, activations, steering, search, labels):
     router.include_router(noun.router)

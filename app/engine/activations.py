@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.domain import FeatureActivation, LiveFeature, LiveText, LiveToken, Ranking
 from app.engine.loaded_models import Loaded
 from app.engine.tokens import Window
+from app.live import FeatureActivation, LiveFeature, LiveText, LiveToken, Ranking
 from app.scales import Scales
 
 Ids: TypeAlias = NDArray[np.int64]

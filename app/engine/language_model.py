@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,10 @@ class Unembedding:
     scale: Tensor
     weight: Tensor
     centred: bool
+
+
+# What is done to the activations at a hook point: (n_rows, n_positions, width) to the same.
+Change: TypeAlias = tuple[HookPoint, Callable[[Tensor], Tensor]]
 
 
 class LanguageModel:
@@ -114,6 +118,30 @@ class LanguageModel:
                     found = self._forward(token_ids, attention_mask)
         logits: Tensor = found.logits
         return logits
+
+    def new_cache(self) -> Any:
+        """Keys and values of what has been read, empty: for `next_logits`."""
+        from transformers import DynamicCache
+
+        return DynamicCache(config=self.model.config)
+
+    def next_logits(self, token_ids: Tensor, cache: Any, changes: Sequence[Change] = ()) -> Tensor:
+        """(n_rows, n_new) ids, read after what `cache` holds (and then held there too) -> (n_rows, n_vocabulary).
+
+        The logits are those after the last token.
+        """
+        self.check_logits()
+        with torch.inference_mode(), self.changed(token_ids.shape, changes):
+            logits: Tensor = self.model(input_ids=token_ids, past_key_values=cache, use_cache=True).logits
+        return logits[:, -1]
+
+    @contextmanager
+    def changed(self, shape: torch.Size, changes: Sequence[Change]) -> Iterator[None]:
+        """Forwards of (n_rows, n_positions) ids inside go through these changes, in the order given."""
+        with ExitStack() as hooked:
+            for hook, change in changes:
+                hooked.enter_context(self._hooked(hook, shape, change))
+            yield
 
     def _forward(self, token_ids: Tensor, attention_mask: Tensor) -> Any:
         cache = {"use_cache": False} if self.has_logits else {}

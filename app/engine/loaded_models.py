@@ -37,6 +37,12 @@ class Loaded:
     bos: tuple[int, ...]
 
     @property
+    def write_hook(self) -> HookPoint:
+        """Where the SAE's output belongs: a transcoder writes elsewhere than it reads."""
+        out = self.sae.hook_point_out
+        return self.hook if out is None else parse_hook_point(out)
+
+    @property
     def window_tokens(self) -> int:
         """Tokens of a text that one window takes."""
         return self.context - len(self.bos)
@@ -147,8 +153,11 @@ class LoadedModels:
 
     def _load_model(self, source: str) -> "LanguageModel":
         from app.engine.language_model import load_language_model
+        from app.engine.tokens import encode
 
-        return load_language_model(source, self.device)
+        model = load_language_model(source, self.device)
+        encode(model.tokenizer, "x")  # sets the tokenizer's options, which must not happen in two threads at once
+        return model
 
     def _load_sae(self, source: str) -> "Sae":
         from app.engine.demo import sae_path

@@ -2,10 +2,10 @@
 
 import torch
 
-from app.domain import NextToken
 from app.engine.loaded_models import Loaded
 from app.engine.tokens import token_text, windows
 from app.errors import Invalid
+from app.live import NextToken
 
 
 @torch.inference_mode()

@@ -4,17 +4,26 @@ torch is imported when the first model is, never with this module.
 """
 
 import math
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.domain import Dictionary, LiveText, NextToken, Ranking
+from app.domain import Dictionary
 from app.engine.demo import DEMO
+from app.engine.event_stream import EventStream
 from app.engine.loaded_models import Loaded, LoadedModels
 from app.engine.model_thread import ModelThread
 from app.engine.patience import Patience
+from app.engine.requests import check_features, check_steering, check_text, control_strengths
 from app.errors import FeaturescopeError, Invalid, Unavailable
+from app.live import (
+    LiveText,
+    NextToken,
+    Ranking,
+    RawStrength,
+    SteeringEvent,
+    SteeringRequest,
+)
 from app.scales import Scales
 from app.settings import Settings
 
@@ -28,8 +37,6 @@ class Runtime:
         self.settings = settings
         self.models = LoadedModels(settings.device, settings.memory)
         self.thread = ModelThread(settings.max_waiting)
-        # A tokenizer's options are shared state: two threads at once in one of them can fail.
-        self._tokenizing = threading.Lock()
 
     def close(self) -> None:
         self.thread.close()
@@ -59,6 +66,40 @@ class Runtime:
             from app.engine.predictions import predict_next
 
             return self.thread.run(patience, lambda: predict_next(loaded, text, position, n))
+
+    def steer(
+        self, dictionary: Dictionary, scales: Scales, asked: SteeringRequest, patience: Patience
+    ) -> EventStream[SteeringEvent]:
+        """A text as it is written, without and with steering. Raises Invalid, Busy, Unavailable before it begins."""
+        strengths = check_steering(dictionary, scales, asked, self.settings)
+        controls = control_strengths(scales, asked, strengths) if asked.controls else []
+        self.require(dictionary)
+        self.thread.enter()
+        try:
+            with self.models.use(dictionary, patience) as loaded:
+                from app.engine.generation import read_prompt
+
+                read_prompt(loaded, asked.prompt, asked.max_new_tokens)
+            return EventStream(patience, lambda: self._steer(dictionary, asked, strengths, controls, patience))
+        except BaseException:
+            self.thread.leave()
+            raise
+
+    def _steer(
+        self,
+        dictionary: Dictionary,
+        asked: SteeringRequest,
+        strengths: Sequence[RawStrength],
+        controls: Sequence[RawStrength],
+        patience: Patience,
+    ) -> Generator[SteeringEvent]:
+        from app.engine.steering import steer
+
+        try:
+            with self.models.use(dictionary, patience) as loaded:
+                yield from steer(loaded, asked, strengths, controls, lambda step: self.thread.run(patience, step))
+        finally:
+            self.thread.leave()
 
     @contextmanager
     def loaded(self, dictionary: Dictionary, texts: Sequence[str], patience: Patience) -> Iterator[Loaded]:
@@ -116,8 +157,7 @@ class Runtime:
         from app.engine import activations
         from app.engine.tokens import windows
 
-        with self._tokenizing:
-            cut = windows(loaded.model.tokenizer, text, loaded.window_tokens)
+        cut = windows(loaded.model.tokenizer, text, loaded.window_tokens)
         if not cut:
             raise Invalid("The text holds no token for this model; type a sentence.")
         most = activations.most_tokens(loaded)
@@ -132,20 +172,3 @@ class Runtime:
                 lambda waiting: activations.run_pieces(loaded, waiting),
             )
         return activations.live_text(text, cut, found, followed, scales, ranking)
-
-
-def check_text(text: str, most: int) -> None:
-    """Raises Invalid for a live text that cannot be run."""
-    if not text.strip():
-        raise Invalid("The text is empty; type a sentence.")
-    if len(text) > most:
-        raise Invalid(f"The text has {len(text):,} characters; at most {most:,} are run at once (setting max_text).")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise Invalid("The text holds half of a surrogate pair, which is no character; send it as valid Unicode.")
-
-
-def check_features(dictionary: Dictionary, features: Sequence[int]) -> None:
-    """Raises Invalid for a feature that the dictionary does not have."""
-    for feature in features:
-        if not 0 <= feature < dictionary.n_features:
-            raise Invalid(f"{dictionary.id} has features 0 to {dictionary.n_features - 1}, not {feature}.")

@@ -143,6 +143,18 @@ class Sae:
         x = x.to(self.encoder.dtype)
         return x if x.shape[-1] == self.d_in or x.ndim < 3 else x.flatten(-2)
 
+    def written(self, features: Tensor, amounts: Tensor, x: Tensor) -> Tensor:
+        """What more of some features adds to the reconstruction of x.
+
+        features: (n,) indices; amounts: (n_tokens, n), by how much each activation rises; x: (n_tokens, d_in)
+        -> (n_tokens, d_out): amounts times the decoder rows, in the scale that x was normalised by.
+        """
+        written = amounts.to(self.decoder.dtype) @ self.decoder[features]
+        if self.transcoder:
+            return written
+        _, _, scale = self._normalise(self._flat(x))
+        return written * scale
+
     def _normalise(self, x: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
         """x as the encoder takes it, and the mean and scale that undo it."""
         if self.normalisation == "constant_norm_rescale":

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
 from app.access.routes import live_call, needs
-from app.domain import Dictionary, FeatureActivation, FeatureSummary, LiveFeature, LiveText, NextToken, Ranking
+from app.domain import Dictionary, FeatureSummary
 from app.engine.patience import Patience
 from app.engine.runtime import Runtime
 from app.errors import Conflict
+from app.live import FeatureActivation, LiveFeature, LiveText, NextToken, Ranking
 from app.pages.loading import render_loading
 from app.pages.snippets import ShownToken
 from app.pages.web import KnownActivationScales, Models, ReadSession, RequestPatience, ServerSettings, render

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.schemas.shape import Shape
-from app.domain import Ranking
+from app.live import Ranking
 
 
 class ActivationsRequest(BaseModel):
@@ -18,6 +18,7 @@ class ActivationsRequest(BaseModel):
     )
     rank_by: Ranking = Field(
         default=Ranking.MAX,
+        strict=False,  # a JSON string names it
         description="How the features of a whole text are put in order: by their largest activation in it, by the sum "
         "over its tokens, or by how few tokens of the corpus have them as strong (rarity).",
     )
