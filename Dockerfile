@@ -15,6 +15,7 @@ COPY app app
 COPY templates templates
 COPY static static
 COPY demo demo
+COPY docs/definitions.md docs/
 RUN /opt/featurescope/bin/pip install -c constraints.txt .
 
 FROM python:${PYTHON}-slim

@@ -16,7 +16,19 @@ from app.access.rule import check_access
 from app.api import routes as api
 from app.engine.runtime import Runtime
 from app.middleware import BodyLimit, HeadAsGet, SecurityHeaders
-from app.pages import admin, api_docs, dictionary, errors, feature, home, live, search, sign_in
+from app.pages import (
+    admin,
+    api_docs,
+    definitions,
+    dictionary,
+    errors,
+    feature,
+    home,
+    live,
+    search,
+    sentence,
+    sign_in,
+)
 from app.pages.assets import Assets
 from app.roles import Role
 from app.serving import ReadSession
@@ -26,7 +38,18 @@ from app.store.dictionaries import list_dictionaries
 from app.store.scales import KnownScales
 from app.version import VERSION
 
-PAGES = (home, dictionary, feature, live, search, api_docs, sign_in, admin)
+PAGES = (
+    home,
+    dictionary,
+    feature,
+    sentence,
+    live,
+    search,
+    definitions,
+    api_docs,
+    sign_in,
+    admin,
+)
 PAGE_THREADS = 40  # as Starlette has them
 health = APIRouter(dependencies=[needs(Role.ANYONE)])
 

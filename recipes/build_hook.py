@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUNDLED = ("templates", "static", "demo")
+BUNDLED = ("templates", "static", "demo", "docs/definitions.md")
 
 
 class CustomBuildHook(BuildHookInterface):

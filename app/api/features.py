@@ -7,7 +7,8 @@ from app.api.parameters import Cursor, Filter, Limit, StoredDictionary, problems
 from app.api.schemas.features import Feature, FeatureList, FeatureSummary
 from app.roles import Role
 from app.serving import ReadSession
-from app.store.features import Sort, get_feature, list_features
+from app.store.feature_list import Sort, list_features
+from app.store.features import get_feature
 from app.store.labels import list_labels
 
 router = APIRouter(prefix="/dictionaries/{dictionary_id}/features", tags=["features"], dependencies=[needs(Role.READ)])

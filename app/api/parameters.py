@@ -8,7 +8,7 @@ from app.api.schemas.shape import Problem
 from app.domain import Dictionary
 from app.serving import ReadSession
 from app.store.dictionaries import get_dictionary
-from app.store.features import FeatureFilter
+from app.store.feature_list import FeatureFilter
 
 Responses = dict[int | str, dict[str, Any]]
 MEANINGS = {
@@ -51,6 +51,7 @@ def feature_filter(
     min_density: Annotated[Least, Query(le=1)] = None,
     max_density: Annotated[Least, Query(le=1)] = None,
     min_max_activation: Least = None,
+    max_max_activation: Least = None,
     alive: Annotated[bool | None, Query(description="Whether it ever fired.")] = None,
     labelled: bool | None = None,
     token: Annotated[Words, Query(description="One of the tokens it fires on most.")] = None,
@@ -61,6 +62,7 @@ def feature_filter(
         min_density=min_density,
         max_density=max_density,
         min_max_activation=min_max_activation,
+        max_max_activation=max_max_activation,
         alive=alive,
         labelled=labelled,
         token=token,

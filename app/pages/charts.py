@@ -1,25 +1,36 @@
 """Charts, laid out here and drawn as SVG by components/chart.html: no script, every bar with its numbers in words."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from app.domain import Histogram
 from app.pages.filters import count, number
+from app.pages.list_form import ListForm
 
-WIDTH, HEIGHT = 320, 96
+WIDTH, HEIGHT = 320, 80
 GAP = 1.5
 LEAST = 1.5  # units of height of a bar that is not empty
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A place in the chart's units; `text` says range and count."""
+    """A place in the chart's units. what, value: its range and its count in words; href: what it leads to, if anything.
+
+    is_chosen: it lies in the range that a list is narrowed to.
+    """
 
     x: float
     y: float
     width: float
     height: float
-    text: str
+    what: str
+    value: str
+    href: str | None = None
+    is_chosen: bool = False
+    low: str = ""
+    high: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,10 +41,15 @@ class Tick:
 
 @dataclass(frozen=True)
 class Chart:
-    """What it is over stands in its description; ticks are below the bars, `most` is the count of the highest."""
+    """What it is over stands in its description; ticks are below the bars, `most` is the count of the highest.
+
+    of, counted: headings of its numbers as a table.
+    """
 
     title: str
     description: str
+    of: str
+    counted: str
     bars: Sequence[Bar]
     ticks: Sequence[Tick]
     most: int
@@ -41,57 +57,97 @@ class Chart:
     height: int = HEIGHT
 
 
-def activation_chart(histogram: Histogram, n_active_tokens: int) -> Chart | None:
-    """How strong a feature is where it is active; None for one that never fired."""
+def activation_chart(histogram: Histogram, n_active_tokens: int, is_log: bool) -> Chart | None:
+    """How strong a feature is where it is active; None for one that never fired. is_log: the heights."""
     if not histogram.counts:
         return None
-    words = [
-        f"{number(low)} to {number(high)}: {count(n)} tokens"
-        for low, high, n in zip(histogram.edges, histogram.edges[1:], histogram.counts, strict=False)
-    ]
+    whats = [f"{number(low)} to {number(high)}" for low, high in _pairs(histogram.edges)]
     top = histogram.edges[-1]
-    ticks = [Tick(WIDTH * part / 4, number(top * part / 4)) for part in range(5)]
+    scale = ", heights on a log scale" if is_log else ""
     return Chart(
-        "Activations",
-        f"How many of the {count(n_active_tokens)} active tokens have which activation, from 0 to {number(top)}.",
-        _bars(histogram.counts, words),
-        ticks,
-        max(histogram.counts),
+        title="Activations",
+        description=f"How many of the {count(n_active_tokens)} active tokens have which activation, "
+        f"from 0 to {number(top)}{scale}.",
+        of="Activation",
+        counted="Tokens",
+        bars=_bars(histogram.counts, whats, "tokens", is_log),
+        ticks=[Tick(WIDTH * part / 4, number(top * part / 4)) for part in range(5)],
+        most=max(histogram.counts),
     )
 
 
-def density_chart(histogram: Histogram) -> Chart | None:
-    """How many features fire how often, over log10 of density; None where none fires."""
+def density_chart(histogram: Histogram, n_tokens: int, form: ListForm, path: str) -> Chart | None:
+    """How many features fire how often, over log10 of density, each bar a link to them; None where none fires."""
     if not any(histogram.counts):
         return None
     first = next(i for i, n in enumerate(histogram.counts) if n)
     edges, counts = histogram.edges[first:], histogram.counts[first:]
-    words = [
-        f"density {_power(low)} to {_power(high)}: {count(n)} features"
-        for low, high, n in zip(edges, edges[1:], counts, strict=False)
-    ]
     span = edges[-1] - edges[0]
     whole = [edge for edge in edges if abs(edge - round(edge)) < 1e-9]
-    ticks = [Tick(WIDTH * (edge - edges[0]) / span, _power(edge)) for edge in whole]
+    bars = [
+        _linked(bar, low, high, form, path)
+        for bar, (low, high) in zip(
+            _bars(counts, [f"{_percent(low)} to {_percent(high)}" for low, high in _pairs(edges)], "features"),
+            _pairs(edges),
+            strict=True,
+        )
+    ]
     return Chart(
-        "Density of features",
-        f"How many of the {count(sum(counts))} features that fire do so on which share of the tokens, on a log scale.",
-        _bars(counts, words),
-        ticks,
-        max(counts),
+        title="Features by density",
+        description=f"How many of the {count(sum(counts))} features that fire do so on which share of the "
+        f"{count(n_tokens)} tokens, on a log scale.",
+        of="Density",
+        counted="Features",
+        bars=bars,
+        ticks=[Tick(WIDTH * (edge - edges[0]) / span, _percent(edge)) for edge in whole],
+        most=max(counts),
     )
 
 
-def _power(exponent: float) -> str:
-    percent = 100 * 10**exponent
-    return f"{percent:.3g}\u202f%"
+def _linked(bar: Bar, low: float, high: float, form: ListForm, path: str) -> Bar:
+    lowest, highest = _asked(form.min_density, 0), _asked(form.max_density, 100)
+    narrowed = bool(form.min_density or form.max_density)
+    low_text, high_text = _digits(low), _digits(high)
+    return Bar(
+        bar.x,
+        bar.y,
+        bar.width,
+        bar.height,
+        bar.what,
+        bar.value,
+        form.address(path, min_density=low_text, max_density=high_text),
+        narrowed and float(high_text) > lowest and float(low_text) < highest,
+        low_text,
+        high_text,
+    )
 
 
-def _bars(counts: Sequence[int], words: Sequence[str]) -> list[Bar]:
-    most = max(counts)
+def _asked(text: str, otherwise: float) -> float:
+    try:
+        return float(text.replace(",", ".").removesuffix("%"))
+    except ValueError:
+        return otherwise
+
+
+def _digits(exponent: float) -> str:
+    """A density in per cent as the form takes it."""
+    return f"{100 * 10**exponent:.3g}" if exponent > -6 else f"{100 * 10**exponent:.10f}".rstrip("0")
+
+
+def _percent(exponent: float) -> str:
+    return f"{_digits(exponent)}\u202f%"
+
+
+def _pairs(edges: Sequence[float]) -> list[tuple[float, float]]:
+    return list(pairwise(edges))
+
+
+def _bars(counts: Sequence[int], whats: Sequence[str], counted: str, is_log: bool = False) -> list[Bar]:
+    heights = [math.log10(n) + 1 if is_log and n else float(n) for n in counts]  # on a log scale, 1 has a height too
     step = WIDTH / len(counts)
     bars = []
-    for i, (n, text) in enumerate(zip(counts, words, strict=True)):
-        height = max(LEAST, HEIGHT * n / most) if n else 0.0
-        bars.append(Bar(round(i * step + GAP / 2, 2), round(HEIGHT - height, 2), round(step - GAP, 2), height, text))
+    for i, (n, tall, what) in enumerate(zip(counts, heights, whats, strict=True)):
+        height = round(max(LEAST, HEIGHT * tall / max(heights)), 2) if n else 0.0
+        x, width = round(i * step + GAP / 2, 2), round(step - GAP, 2)
+        bars.append(Bar(x, round(HEIGHT - height, 2), width, height, what, f"{count(n)} {counted}"))
     return bars

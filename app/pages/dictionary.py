@@ -1,22 +1,26 @@
 """A dictionary: its quality, and its features in a list that sorts, filters and pages."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from secrets import randbelow
+from urllib.parse import urlencode
 
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from app.access.routes import needs
-from app.domain import Dictionary, FeatureSummary
+from app.domain import Dictionary, Example, FeatureSummary, Slice
+from app.errors import NotFound
 from app.pages.charts import Chart, density_chart
-from app.pages.list_form import AskedList, ListForm
+from app.pages.choices import Choice
+from app.pages.list_form import AskedList, ListForm, ListView
 from app.pages.snippets import ShownExample, View, shown
 from app.pages.web import Models, ReadSession, render
 from app.roles import Role
 from app.store.dictionaries import get_dictionary
 from app.store.examples import best_examples
-from app.store.features import FeatureFilter, Sort, list_features
+from app.store.feature_list import FeatureFilter, Sort, draw_feature, list_features
 
 router = APIRouter(dependencies=[needs(Role.READ)])
 ROWS = 50
@@ -27,41 +31,6 @@ COLUMNS = (  # sort, heading, what it starts with (what is looked for most: the 
     (Sort.MAX, "Max", Sort.MAX_DESCENDING),
     (Sort.MEAN, "Mean", Sort.MEAN_DESCENDING),
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """best: its strongest example, None for a feature that never fired."""
-
-    feature: FeatureSummary
-    best: ShownExample | None
-
-
-@dataclass(frozen=True)
-class Column:
-    """direction: ascending or descending where the list is sorted by it, else empty; href turns it or begins it."""
-
-    heading: str
-    direction: str
-    href: str
-
-
-@dataclass(frozen=True)
-class DictionaryPage:
-    dictionary: Dictionary
-    chart: Chart | None
-    form: ListForm
-    sort: Sort
-    sorts: Sequence[tuple[Sort, str]]
-    columns: Sequence[Column]
-    rows: Sequence[Row]
-    total: int
-    is_first: bool
-    first_href: str
-    next_href: str | None
-    unavailable: str | None
-
-
 SORTS = (
     (Sort.INDEX, "Index"),
     (Sort.DENSITY_DESCENDING, "Densest first"),
@@ -78,58 +47,111 @@ SORTS = (
 )
 
 
+@dataclass(frozen=True)
+class Row:
+    """best: its strongest example, None where it never fired. density_bar: density's place on a log scale, 0 to 1."""
+
+    feature: FeatureSummary
+    href: str
+    best: ShownExample | None
+    density_bar: float
+
+
+@dataclass(frozen=True)
+class Column:
+    """direction: ascending or descending where the list is sorted by it, else empty; href turns it or begins it."""
+
+    heading: str
+    direction: str
+    href: str
+
+
+@dataclass(frozen=True)
+class DictionaryPage:
+    """fault: what cannot be read in the form; the list is then empty. random_href: a draw from this list."""
+
+    dictionary: Dictionary
+    chart: Chart | None
+    form: ListForm
+    fault: str | None
+    sorts: Sequence[tuple[Sort, str]]
+    columns: Sequence[Column]
+    views: Sequence[Choice]
+    rows: Sequence[Row]
+    total: int
+    is_first: bool
+    first_href: str
+    next_href: str | None
+    random_href: str
+    unavailable: str | None
+
+
 @router.get("/dictionaries/{dictionary_id}")
 def show_dictionary(
-    dictionary_id: str,
-    session: ReadSession,
-    models: Models,
-    form: AskedList,
-    sort: Sort = Sort.INDEX,
-    cursor: str | None = None,
+    dictionary_id: str, session: ReadSession, models: Models, form: AskedList, cursor: str | None = None
 ) -> HTMLResponse:
     dictionary = get_dictionary(session, dictionary_id)
-    found = list_features(session, dictionary, form.matching(), sort, cursor or None, ROWS)
+    matching, fault = form.checked()
+    found: Slice[FeatureSummary] = Slice([], None, 0)
+    if fault is None:
+        found = list_features(session, dictionary, matching, form.sort, cursor or None, ROWS)
     best = best_examples(session, dictionary, [feature.index for feature in found.items])
-    rows = [Row(f, shown(best[f.index], View.SNIPPET) if f.index in best else None) for f in found.items]
     path = f"/dictionaries/{dictionary.id}"
-    return render(
-        "dictionary.html",
-        DictionaryPage(
-            dictionary=dictionary,
-            chart=density_chart(dictionary.density_histogram),
-            form=form,
-            sort=sort,
-            sorts=SORTS,
-            columns=[_column(form, path, sort, *column) for column in COLUMNS],
-            rows=rows,
-            total=found.total,
-            is_first=not cursor,
-            first_href=form.address(path, sort=_unless_default(sort)),
-            next_href=form.address(path, sort=_unless_default(sort), cursor=found.next) if found.next else None,
-            unavailable=models.unavailable(dictionary),
-        ),
+    page = DictionaryPage(
+        dictionary=dictionary,
+        chart=density_chart(dictionary.density_histogram, dictionary.n_tokens, form, path),
+        form=form,
+        fault=fault,
+        sorts=SORTS,
+        columns=[_column(form, path, *column) for column in COLUMNS],
+        views=[Choice(v.value.capitalize(), form.address(path, view=v.value), v is form.view) for v in ListView],
+        rows=[_row(dictionary, form, feature, best.get(feature.index)) for feature in found.items],
+        total=found.total,
+        is_first=not cursor,
+        first_href=form.address(path),
+        next_href=form.address(path, cursor=found.next) if found.next else None,
+        random_href=form.address(f"{path}/random", view=""),
+        unavailable=models.unavailable(dictionary),
     )
+    return render("dictionary.html", page, 422 if fault else 200)
 
 
 @router.get("/dictionaries/{dictionary_id}/random")
-def show_any_feature(dictionary_id: str, session: ReadSession) -> RedirectResponse:
-    """To a feature drawn evenly from those that fire (any, where none does)."""
+def show_any_feature(dictionary_id: str, session: ReadSession, form: AskedList) -> RedirectResponse:
+    """To a feature drawn evenly from a list; from the features that fire (any, where none does) of the plain one."""
     dictionary = get_dictionary(session, dictionary_id)
-    index = randbelow(dictionary.n_features)
-    for _ in range(20):
-        found = list_features(session, dictionary, FeatureFilter(q=str(index), alive=True), Sort.INDEX, None, 1)
-        if any(feature.index == index for feature in found.items):
-            break
+    matching = FeatureFilter(alive=True) if form.is_empty else form.matching()
+    index = draw_feature(session, dictionary, matching, randbelow)
+    if index is None and form.is_empty:
         index = randbelow(dictionary.n_features)
-    return RedirectResponse(f"/dictionaries/{dictionary.id}/features/{index}", 303, {"cache-control": "no-store"})
+    if index is None:
+        raise NotFound(f"No feature of {dictionary.id} matches these filters, so none can be drawn.")
+    href = feature_address(dictionary, index, form)
+    return RedirectResponse(href, 303, {"cache-control": "no-store"})
 
 
-def _unless_default(sort: Sort) -> str:
-    return "" if sort is Sort.INDEX else sort.value
+def feature_address(dictionary: Dictionary, index: int, form: ListForm) -> str:
+    """A feature's page, opened from a list: its neighbours there are the list's."""
+    among = "?" + urlencode({"among": form.among}) if form.among else ""
+    return f"/dictionaries/{dictionary.id}/features/{index}{among}"
 
 
-def _column(form: ListForm, path: str, current: Sort, sort: Sort, heading: str, starts: Sort) -> Column:
+def _row(dictionary: Dictionary, form: ListForm, feature: FeatureSummary, best: Example | None) -> Row:
+    return Row(
+        feature,
+        feature_address(dictionary, feature.index, form),
+        shown(best, View.LINE) if best else None,
+        log_place(feature.density, dictionary.n_tokens),
+    )
+
+
+def log_place(density: float, n_tokens: int) -> float:
+    """0 for a density of one token, 1 for every token."""
+    return 1 + math.log10(density) / math.log10(n_tokens) if density > 0 and n_tokens > 1 else 0.0
+
+
+def _column(form: ListForm, path: str, sort: Sort, heading: str, starts: Sort) -> Column:
     descending = Sort("-" + sort)
-    direction = {sort: "ascending", descending: "descending"}.get(current, "")
+    direction = {sort: "ascending", descending: "descending"}.get(form.sort, "")
     following = starts if not direction else sort if direction == "descending" else descending
-    return Column(heading, direction, form.address(path, sort=_unless_default(following)))
+    return Column(heading, direction, form.address(path, sort=following.value))

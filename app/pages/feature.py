@@ -5,41 +5,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fastapi import APIRouter
+from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse
 
 from app.access.routes import needs
 from app.domain import INTERVAL_GROUPS, Dictionary, Example, Feature, Group, Label, Slice
 from app.pages.charts import Chart, activation_chart
+from app.pages.choices import Choice
+from app.pages.feature_state import AskedState, Bars, FeatureState, HeatScale, Spaces
 from app.pages.filters import count, number, share
+from app.pages.list_form import read_among
 from app.pages.snippets import ShownExample, View, shown
 from app.pages.web import Models, ReadSession, render
 from app.roles import Role
 from app.store.dictionaries import get_dictionary
 from app.store.examples import count_examples, list_examples
+from app.store.feature_list import list_neighbors
 from app.store.features import get_feature
 from app.store.labels import list_labels
 
 router = APIRouter(dependencies=[needs(Role.READ)])
-IN_A_GROUP = 50
+EXAMPLES = 20  # a page; full sentences are heavier
+FULL_EXAMPLES = 10
 VALUES = 5  # metadata values of one field that are shown
-NAMES = {
-    Group.TOP: "Strongest",
-    Group.INTERVAL_5: "Strong fifth",
-    Group.INTERVAL_4: "4",
-    Group.INTERVAL_3: "3",
-    Group.INTERVAL_2: "2",
-    Group.INTERVAL_1: "Weak fifth",
-    Group.CONTRAST: "Contrast",
-    Group.SILENT: "Silent",
-}
+VIEWS = {View.SNIPPET: "Snippets", View.FULL: "Full", View.LINE: "Lines"}
+SPACES = {Spaces.PLAIN: "Plain", Spaces.SHOWN: "Signs"}
+HEATS = {HeatScale.FEATURE: "Feature", HeatScale.SENTENCE: "Sentence"}
+BARS = {Bars.LINEAR: "Linear", Bars.LOG: "Log"}
 
 
 @dataclass(frozen=True)
-class Tab:
-    """One group of examples as a link."""
+class IntervalTab:
+    """One fifth of (0, max]. share: of the feature's active tokens, which lie there; n: examples."""
 
-    group: Group
-    name: str
+    low: float
+    high: float
+    share: float
     n: int
     href: str
     is_current: bool
@@ -56,37 +57,54 @@ class MetadataShare:
 
 
 @dataclass(frozen=True)
+class Neighbors:
+    """The features before and after, in the list that the feature was opened from."""
+
+    list_href: str
+    list_name: str
+    before: int | None
+    before_href: str
+    after: int | None
+    after_href: str
+    random_href: str
+
+
+@dataclass(frozen=True)
 class FeaturePage:
+    """intervals: empty where the shown group is none. scale: what full strength stands for, None: each sentence's."""
+
     dictionary: Dictionary
     feature: Feature
     labels: Sequence[Label]
     chart: Chart | None
-    tabs: Sequence[Tab]
+    bars: Sequence[Choice]
+    tabs: Sequence[Choice]
+    intervals: Sequence[IntervalTab]
     group: Group
     explanation: str
     view: View
-    other_view_href: str
+    views: Sequence[Choice]
+    spaces: Sequence[Choice]
+    heats: Sequence[Choice]
+    scale: float | None
     examples: Sequence[ShownExample]
+    is_first: bool
+    next_href: str | None
     metadata: Sequence[MetadataShare]
     n_top: int
-    before: int | None
-    after: int | None
+    neighbors: Neighbors
     unavailable: str | None
 
 
 @router.get("/dictionaries/{dictionary_id}/features/{index}")
 def show_feature(
-    dictionary_id: str,
-    index: int,
-    session: ReadSession,
-    models: Models,
-    group: Group = Group.TOP,
-    view: View = View.SNIPPET,
+    dictionary_id: str, index: int, session: ReadSession, models: Models, state: AskedState, cursor: str | None = None
 ) -> HTMLResponse:
     dictionary = get_dictionary(session, dictionary_id)
     feature = get_feature(session, dictionary, index)
-    top = list_examples(session, dictionary, index, Group.TOP, None, IN_A_GROUP)
-    examples = top if group is Group.TOP else list_examples(session, dictionary, index, group, None, IN_A_GROUP)
+    n_shown = FULL_EXAMPLES if state.view is View.FULL else EXAMPLES
+    examples = list_examples(session, dictionary, index, state.group, cursor or None, n_shown)
+    top = examples.items if state.group is Group.TOP and not cursor else _top(session, dictionary, index)
     counts = count_examples(session, dictionary, index)
     return render(
         "feature.html",
@@ -94,27 +112,26 @@ def show_feature(
             dictionary=dictionary,
             feature=feature,
             labels=list_labels(session, dictionary, index),
-            chart=activation_chart(feature.histogram, feature.n_active_tokens),
-            tabs=_tabs(dictionary, index, counts, group, view),
-            group=group,
-            explanation=explain(group, feature, examples),
-            view=view,
-            other_view_href=address(dictionary, index, group, View.FULL if view is View.SNIPPET else View.SNIPPET),
-            examples=[shown(example, view) for example in examples.items],
-            metadata=metadata_shares(top.items),
-            n_top=len(top.items),
-            before=index - 1 if index > 0 else None,
-            after=index + 1 if index + 1 < dictionary.n_features else None,
+            chart=activation_chart(feature.histogram, feature.n_active_tokens, state.bars is Bars.LOG),
+            bars=state.choices(dictionary, index, "bars", BARS),
+            tabs=_tabs(dictionary, index, counts, state),
+            intervals=_intervals(dictionary, feature, counts, state),
+            group=state.group,
+            explanation=explain(state.group, feature, examples),
+            view=state.view,
+            views=state.choices(dictionary, index, "view", VIEWS),
+            spaces=state.choices(dictionary, index, "spaces", SPACES),
+            heats=state.choices(dictionary, index, "heat", HEATS),
+            scale=feature.max_activation if state.heat is HeatScale.FEATURE else None,
+            examples=[shown(example, state.view, state.spaces is Spaces.SHOWN) for example in examples.items],
+            is_first=not cursor,
+            next_href=state.address(dictionary, index, cursor=examples.next) if examples.next else None,
+            metadata=metadata_shares(top),
+            n_top=len(top),
+            neighbors=_neighbors(session, dictionary, index, state),
             unavailable=models.unavailable(dictionary),
         ),
     )
-
-
-def address(dictionary: Dictionary, index: int, group: Group, view: View) -> str:
-    """The page's address in this state; what is the default is left out."""
-    asked = [f"group={group}"] if group is not Group.TOP else []
-    asked += [f"view={view}"] if view is not View.SNIPPET else []
-    return f"/dictionaries/{dictionary.id}/features/{index}" + ("?" + "&".join(asked) if asked else "")
 
 
 def explain(group: Group, feature: Feature, examples: Slice[Example]) -> str:
@@ -152,9 +169,60 @@ def metadata_shares(examples: Sequence[Example]) -> list[MetadataShare]:
     ]
 
 
-def _tabs(dictionary: Dictionary, index: int, counts: Mapping[Group, int], current: Group, view: View) -> list[Tab]:
+def _top(session: Session, dictionary: Dictionary, index: int) -> Sequence[Example]:
+    return list_examples(session, dictionary, index, Group.TOP, None, EXAMPLES).items
+
+
+def _tabs(dictionary: Dictionary, index: int, counts: Mapping[Group, int], state: FeatureState) -> list[Choice]:
+    """The groups; the five intervals are one tab that opens at the strongest which has examples."""
+    filled = [group for group in reversed(INTERVAL_GROUPS) if counts[group]]
+    intervals = state.group if state.group in INTERVAL_GROUPS else filled[0] if filled else Group.INTERVAL_5
+    tabs = (
+        (Group.TOP, "Strongest", counts[Group.TOP]),
+        (intervals, "By strength", sum(counts[group] for group in INTERVAL_GROUPS)),
+        (Group.CONTRAST, "Contrast", counts[Group.CONTRAST]),
+        (Group.SILENT, "Silent", counts[Group.SILENT]),
+    )
     return [
-        Tab(group, name, counts[group], address(dictionary, index, group, view), group is current)
-        for group, name in NAMES.items()
-        if counts[group] or group is current
+        Choice(name, state.address(dictionary, index, group=group), group is state.group, count(n))
+        for group, name, n in tabs
+        if n or group is state.group
     ]
+
+
+def _intervals(
+    dictionary: Dictionary, feature: Feature, counts: Mapping[Group, int], state: FeatureState
+) -> list[IntervalTab]:
+    if state.group not in INTERVAL_GROUPS:
+        return []
+    return [
+        IntervalTab(
+            low=interval.low,
+            high=interval.high,
+            share=interval.n_tokens / feature.n_active_tokens,
+            n=counts[group],
+            href=state.address(dictionary, feature.index, group=group),
+            is_current=group is state.group,
+        )
+        for group, interval in zip(INTERVAL_GROUPS, feature.intervals, strict=False)
+    ]
+
+
+def _neighbors(session: Session, dictionary: Dictionary, index: int, state: FeatureState) -> Neighbors:
+    """Of the plain list, which is by index, they are known without asking."""
+    form = read_among(state.among)
+    if form.among:
+        before, after = list_neighbors(session, dictionary, form.matching(), form.sort, index)
+    else:
+        before, after = (index - 1 if index > 0 else None), (index + 1 if index + 1 < dictionary.n_features else None)
+
+    path = f"/dictionaries/{dictionary.id}"
+    return Neighbors(
+        list_href=form.address(path),
+        list_name="in this list" if form.among else "by index",
+        before=before,
+        before_href=state.address(dictionary, before) if before is not None else "",
+        after=after,
+        after_href=state.address(dictionary, after) if after is not None else "",
+        random_href=form.address(f"{path}/random"),
+    )

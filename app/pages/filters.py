@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from app.domain import FeatureSummary
+from app.pages.glossary import definition
 
 LEVELS = 10  # of heat; css/site.css has a class for each
 _VISIBLE = {" ": "·", "\n": "↵", "\r": "␍", "\t": "⇥", "\u00a0": "⍽"}
@@ -74,4 +75,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "density": density,
     "visible": visible,
     "day": day,
+    "definition": definition,
 }

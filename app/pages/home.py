@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse
 from app.access.routes import needs
 from app.domain import Dictionary
 from app.pages.charts import Chart, density_chart
+from app.pages.list_form import ListForm
 from app.pages.web import ReadSession, render
 from app.roles import Role
 from app.store.dictionaries import list_dictionaries
@@ -30,4 +31,12 @@ class HomePage:
 @router.get("/")
 def show_home(session: ReadSession) -> HTMLResponse:
     found = list_dictionaries(session)
-    return render("home.html", HomePage([Shelf(d, density_chart(d.density_histogram)) for d in found]))
+    return render(
+        "home.html",
+        HomePage(
+            [
+                Shelf(d, density_chart(d.density_histogram, d.n_tokens, ListForm(), f"/dictionaries/{d.id}"))
+                for d in found
+            ]
+        ),
+    )

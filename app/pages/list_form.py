@@ -1,40 +1,50 @@
-"""The filters of a dictionary's list as a form sends them: every field a text, an empty one asking nothing."""
+"""A dictionary's list as its address says it: filters as a form sends them, the sort, and how rows are shown."""
 
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import Annotated
-from urllib.parse import urlencode
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Annotated, Any
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import Depends, Query
 
 from app.errors import Invalid
-from app.store.features import FeatureFilter
+from app.store.feature_list import NO_FILTER, FeatureFilter, Sort
 
 Field = Annotated[str, Query(max_length=200)]
 _CHOICES = {"": None, "yes": True, "no": False}
+_FILTERS = tuple(field.name for field in fields(FeatureFilter))
+
+
+class ListView(StrEnum):
+    TABLE = "table"
+    CARDS = "cards"
 
 
 @dataclass(frozen=True)
 class ListForm:
-    """min_density, max_density: in per cent, as the page shows them."""
+    """Every filter a text, an empty one asking nothing. min_density, max_density: in per cent, as pages show it."""
 
-    q: str = ""
-    token: str = ""
-    promotes: str = ""
-    min_density: str = ""
-    max_density: str = ""
-    min_max_activation: str = ""
-    alive: str = ""
-    labelled: str = ""
+    q: Field = ""
+    token: Field = ""
+    promotes: Field = ""
+    min_density: Field = ""
+    max_density: Field = ""
+    min_max_activation: Field = ""
+    max_max_activation: Field = ""
+    alive: Field = ""
+    labelled: Field = ""
+    sort: Sort = Sort.INDEX
+    view: ListView = ListView.TABLE
 
     @property
     def is_empty(self) -> bool:
-        return self == ListForm()
+        return not any(getattr(self, name) for name in _FILTERS)
 
     @property
     def n_more(self) -> int:
         """How many of the fields behind "more filters" are in use."""
-        return sum(bool(getattr(self, field.name)) for field in fields(self) if field.name != "q")
+        return sum(bool(getattr(self, name)) for name in _FILTERS if name != "q")
 
     def matching(self) -> FeatureFilter:
         """Raises Invalid for a field that cannot be read."""
@@ -45,30 +55,44 @@ class ListForm:
             min_density=_number("The lowest density", self.min_density, 100, 100),
             max_density=_number("The highest density", self.max_density, 100, 100),
             min_max_activation=_number("The lowest maximum", self.min_max_activation, 1, math.inf),
+            max_max_activation=_number("The highest maximum", self.max_max_activation, 1, math.inf),
             alive=_choice("alive", self.alive),
             labelled=_choice("labelled", self.labelled),
         )
 
-    def address(self, path: str, **more: str) -> str:
-        """The list's address with these filters and `more` (sort, cursor); what is empty is left out."""
-        given = {name: value for name, value in {**asdict(self), **more}.items() if value}
-        return f"{path}?{urlencode(given)}" if given else path
+    def checked(self) -> tuple[FeatureFilter, str | None]:
+        """The filter; where a field cannot be read, none, and what is wrong: the form is shown again with it."""
+        try:
+            return self.matching(), None
+        except Invalid as error:
+            return NO_FILTER, str(error)
+
+    def address(self, path: str, **changed: str) -> str:
+        """The list's address with some fields changed, or more (cursor) added; what says nothing is left out."""
+        query = urlencode(self._said(**changed))
+        return f"{path}?{query}" if query else path
+
+    @property
+    def among(self) -> str:
+        """The list as one value, for the pages of features that were opened from it; empty for the plain list."""
+        return urlencode(self._said(view=""))
+
+    def _said(self, **changed: str) -> dict[str, str]:
+        values = {field.name: str(getattr(self, field.name)) for field in fields(self)} | changed
+        plain = {"sort": Sort.INDEX.value, "view": ListView.TABLE.value}
+        return {name: value for name, value in values.items() if value and value != plain.get(name)}
 
 
-def read_list_form(
-    q: Field = "",
-    token: Field = "",
-    promotes: Field = "",
-    min_density: Field = "",
-    max_density: Field = "",
-    min_max_activation: Field = "",
-    alive: Field = "",
-    labelled: Field = "",
-) -> ListForm:
-    return ListForm(q, token, promotes, min_density, max_density, min_max_activation, alive, labelled)
+AskedList = Annotated[ListForm, Depends(ListForm)]
 
 
-AskedList = Annotated[ListForm, Depends(read_list_form)]
+def read_among(text: str) -> ListForm:
+    """The list that `among` was made from. Raises Invalid for what is none."""
+    given: dict[str, Any] = dict(parse_qsl(text))
+    sort = given.pop("sort", Sort.INDEX.value)
+    if sort not in set(Sort) or not given.keys() <= set(_FILTERS):
+        raise Invalid("The address names a list of features that cannot be read; open the feature from its list again.")
+    return ListForm(**given, sort=Sort(sort))
 
 
 def _number(name: str, text: str, unit: float, most: float) -> float | None:

@@ -1,18 +1,23 @@
-"""Examples as pages show them: the tokens around the peak, or the whole sentence."""
+"""Examples as pages show them: the tokens around the peak, one line of them, or the whole sentence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from app.domain import Example, Token
-
-BEFORE, AFTER = 20, 14  # tokens around the peak
-WHOLE = BEFORE + AFTER + 4  # a sentence of no more tokens is never cut
+from app.pages.filters import visible
 
 
 class View(StrEnum):
     SNIPPET = "snippet"
     FULL = "full"
+    LINE = "line"  # one line an example, the peaks below one another
+
+
+# Tokens before and after the peak. A full sentence is cut where its markup alone would outweigh the page.
+_AROUND = {View.SNIPPET: (20, 14), View.LINE: (12, 10), View.FULL: (600, 400)}
+SLACK = 4  # a sentence that is longer by no more tokens is not cut
+_BREAK = "\u200b"  # a line may break after a space that is shown as a sign
 
 
 @dataclass(frozen=True)
@@ -24,24 +29,42 @@ class ShownToken:
 
 @dataclass(frozen=True)
 class ShownExample:
-    """tokens: those in view; cut_before, cut_after: whether the sentence goes on beyond them."""
+    """tokens: those in view; cut_before, cut_after: whether the sentence goes on beyond them; n_firing: of all."""
 
     example: Example
     tokens: Sequence[ShownToken]
     cut_before: bool
     cut_after: bool
+    n_firing: int
+
+    @property
+    def before_peak(self) -> Sequence[ShownToken]:
+        return self.tokens[: self._peak]
+
+    @property
+    def from_peak(self) -> Sequence[ShownToken]:
+        return self.tokens[self._peak :]
+
+    @property
+    def _peak(self) -> int:
+        return next((place for place, token in enumerate(self.tokens) if token.is_peak), 0)
 
 
-def shown(example: Example, view: View) -> ShownExample:
+def shown(example: Example, view: View, with_spaces: bool = False) -> ShownExample:
+    """with_spaces: spaces, tabs and line breaks as signs; on one line, line breaks always are."""
+    before, after = _AROUND[view]
     first, last = 0, len(example.tokens)
-    if view is View.SNIPPET and last > WHOLE:
+    if last > before + after + SLACK:
         middle = example.peak.position if example.peak else 0
-        first = max(0, min(middle - BEFORE, last - (BEFORE + AFTER)))
-        last = min(last, first + BEFORE + AFTER)
+        first = max(0, min(middle - before, last - (before + after)))
+        last = min(last, first + before + after)
         first, last = _whole_characters(example.tokens, first, last)
     peak = example.peak.position if example.peak else None
     tokens = visible_tokens(example.tokens[first:last], None if peak is None else peak - first)
-    return ShownExample(example, tokens, first > 0, last < len(example.tokens))
+    if with_spaces or view is View.LINE:
+        tokens = [ShownToken(_signs(token.text, with_spaces), token.activation, token.is_peak) for token in tokens]
+    n_firing = sum(token.activation > 0 for token in example.tokens)
+    return ShownExample(example, tokens, first > 0, last < len(example.tokens), n_firing)
 
 
 def visible_tokens(tokens: Sequence[Token], peak: int | None) -> list[ShownToken]:
@@ -55,6 +78,12 @@ def visible_tokens(tokens: Sequence[Token], peak: int | None) -> list[ShownToken
         else:
             seen.append(ShownToken(token.text, token.activation, is_peak))
     return seen
+
+
+def _signs(text: str, with_spaces: bool) -> str:
+    if with_spaces:
+        return "".join(visible(c) + ("\n" if c == "\n" else _BREAK if c.isspace() else "") for c in text)
+    return "".join(c if c == " " else visible(c) for c in text)
 
 
 def _whole_characters(tokens: Sequence[Token], first: int, last: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal, select
 from sqlalchemy.orm import Session
 
 from app.domain import Dictionary, Example, Group, Peak, Slice, Token
@@ -50,6 +50,39 @@ def best_examples(session: Session, dictionary: Dictionary, indices: Sequence[in
         ExampleRow.rank == 0,
     )
     return {row[0].feature: _to_example(*row) for row in session.execute(query).all()}
+
+
+def examples_of_sentence(
+    session: Session, dictionary: Dictionary, number: int, limit: int
+) -> Slice[tuple[int, Example]]:
+    """The features that count a sentence among their strongest examples, the largest peak first, with the example.
+
+    Past `limit` only counted: `next` is always None.
+    """
+    of_sentence = (
+        ExampleRow.dictionary == dictionary.key,
+        ExampleRow.sentence == number,
+        is_top(),
+    )
+    rows = session.scalars(select(ExampleRow).where(*of_sentence)).all()
+    sentence = session.get(SentenceRow, (dictionary.key, number))
+    strongest = sorted(rows, key=lambda row: (-max(unpack_firings(row.firings)[1], default=0.0), row.feature))
+    found = [(row.feature, _to_example(row, sentence)) for row in strongest[:limit]] if sentence else []
+    return Slice(found, None, len(rows))
+
+
+def find_example(session: Session, dictionary: Dictionary, index: int, number: int) -> Example | None:
+    """A sentence as one of a feature's examples, in whichever group; None where it is none of them."""
+    query = _with_sentences().where(
+        ExampleRow.dictionary == dictionary.key, ExampleRow.feature == index, ExampleRow.sentence == number
+    )
+    row = session.execute(query.order_by(ExampleRow.group, ExampleRow.rank).limit(1)).first()
+    return _to_example(*row) if row else None
+
+
+def is_top() -> ColumnElement[bool]:
+    """Written into the statement, since an index over top examples alone serves no parameter."""
+    return ExampleRow.group == literal(GROUPS.index(Group.TOP), literal_execute=True)
 
 
 def _of_feature(dictionary: Dictionary, index: int, group: Group) -> Any:

@@ -7,16 +7,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, literal, select, tuple_, union_all
 from sqlalchemy.orm import Session
 
-from app.domain import Dictionary, Group, Json, SearchHit, Slice
+from app.domain import Dictionary, Json, SearchHit, Slice
 from app.errors import Invalid
 from app.store.cursors import make_cursor, read_cursor
 from app.store.dictionaries import get_dictionary, list_dictionaries
-from app.store.examples import GROUPS
+from app.store.examples import is_top
 from app.store.tables import FIRES, ExampleRow, FeatureTokenRow, LabelRow, SentenceRow, folded
 
 KINDS = ("label", "token", "text", "metadata")  # the order of their rank
 _KIND_STEP = 1000
-_TOP = GROUPS.index(Group.TOP)
 _AROUND = 80  # characters of a snippet on each side of the match
 _METADATA = 500  # different metadata that one search follows
 
@@ -85,7 +84,7 @@ def _hits(session: Session, kind: str, words: list[str], dictionaries: list[Dict
     return [
         select(ExampleRow.dictionary, ExampleRow.feature, _rank(kind, func.count()).label("rank"))
         .join(SentenceRow, _sentence_of_example())
-        .where(ExampleRow.dictionary.in_(keys), _is_top(), *matches)
+        .where(ExampleRow.dictionary.in_(keys), is_top(), *matches)
         .group_by(ExampleRow.dictionary, ExampleRow.feature)
     ]
 
@@ -108,7 +107,7 @@ def _snippet(session: Session, dictionary: Dictionary, feature: int, kind: str, 
     examples = (
         select(SentenceRow)
         .join(ExampleRow, _sentence_of_example())
-        .where(ExampleRow.dictionary == dictionary.key, ExampleRow.feature == feature, _is_top())
+        .where(ExampleRow.dictionary == dictionary.key, ExampleRow.feature == feature, is_top())
         .order_by(ExampleRow.rank)
     )
     if kind == "text":
@@ -146,11 +145,6 @@ def _value_holds(value: Json, words: Sequence[str]) -> bool:
 
 def _holds(column: Any, words: Sequence[str]) -> list[ColumnElement[bool]]:
     return [column.icontains(word, autoescape=True) for word in words]
-
-
-def _is_top() -> ColumnElement[bool]:
-    """Written into the statement, since an index over top examples alone serves no parameter."""
-    return ExampleRow.group == literal(_TOP, literal_execute=True)
 
 
 def _sentence_of_example() -> ColumnElement[bool]:

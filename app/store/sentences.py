@@ -1,5 +1,6 @@
 """Sentences of a dictionary's corpus."""
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.domain import Dictionary, Sentence
@@ -23,3 +24,11 @@ def get_sentence(session: Session, dictionary: Dictionary, number: int) -> Sente
         record=row.record,
         offset=row.offset,
     )
+
+
+def sentence_neighbors(session: Session, dictionary: Dictionary, number: int) -> tuple[int | None, int | None]:
+    """The sentences kept before and after this one: repeats between them are passed over."""
+    of_dictionary = SentenceRow.dictionary == dictionary.key
+    before = session.scalar(select(func.max(SentenceRow.number)).where(of_dictionary, SentenceRow.number < number))
+    after = session.scalar(select(func.min(SentenceRow.number)).where(of_dictionary, SentenceRow.number > number))
+    return before, after

@@ -107,7 +107,7 @@ def test_labels_are_added_changed_and_removed(client: TestClient, ask: Any) -> N
         ("/dictionaries/tiny/features?cursor=AAAA", 422, "cursor"),
         ("/dictionaries/tiny/features?min_density=2", 422, "min_density"),
         ("/dictionaries/tiny/features?min_density=nan", 422, "min_density"),
-        ("/dictionaries/tiny/features?min_density=0.5&max_density=0.1", 422, "none can match"),
+        ("/dictionaries/tiny/features?min_density=0.5&max_density=0.1", 422, "above the highest"),
         ("/dictionaries/tiny/features/3/examples?group=best", 422, "group"),
         ("/search", 422, "q"),
         ("/nothing", 404, "/api/docs"),

@@ -29,6 +29,53 @@ def test_filters_narrow_the_list_and_stay_in_the_form(browse: Any) -> None:
     assert "1 feature of 24" in " ".join(page.one(".tally").text().split())
 
 
+def test_cards_hold_what_the_table_holds(browse: Any) -> None:
+    table = browse("/dictionaries/tiny?sort=-density")
+    cards = browse(next(a.attributes["href"] for a in table.all(".choices a") if a.text() == "Cards"))
+    assert [a.text(strip=True) for a in cards.all(".feature-card .index")] == [
+        a.text(strip=True) for a in table.all(".index")
+    ]
+    assert [s.text() for s in cards.all(".feature-card .sentence")] == [
+        s.text() for s in table.all(".example .sentence")
+    ]
+
+
+def test_a_bar_of_the_histogram_lists_the_features_there(browse: Any, ask: Any) -> None:
+    _, known = ask("/dictionaries/tiny")
+    counts = [n for n in known["density_histogram"]["counts"] if n]
+    bars = [
+        bar
+        for bar in browse("/dictionaries/tiny").all("#density a.bar")
+        if not bar.attributes["aria-label"].endswith(": 0 features")
+    ]
+    assert len(bars) == len(counts)
+    for bar, n in zip(bars, counts, strict=True):
+        page = browse(bar.attributes["href"])
+        assert len(rows(page)) == n
+        assert [b.attributes["aria-label"] for b in page.all("#density a.chosen")] == [bar.attributes["aria-label"]]
+
+
+def test_a_range_upside_down_is_said_and_the_form_kept(browse: Any) -> None:
+    page = browse("/dictionaries/tiny?min_density=50&max_density=3")
+    assert page.status == 422
+    assert "above the highest" in page.text("#features [role=alert]")
+    assert page.one("input[name=min_density]").attributes["value"] == "50"
+    assert not page.all("#features table")
+
+
+def test_a_random_feature_is_drawn_from_the_list(client: Any, browse: Any) -> None:
+    page = browse("/dictionaries/tiny?min_density=10")
+    listed = set(rows(page))
+    drawn = set()
+    for _ in range(20):
+        answer = client.get(page.one("#random").attributes["href"], follow_redirects=False)
+        drawn.add(int(answer.headers["location"].split("?")[0].rsplit("/", 1)[1]))
+        assert "among=" in answer.headers["location"]
+    assert drawn <= listed
+    assert len(drawn) > 1
+    assert client.get("/dictionaries/tiny/random?q=zzzzz", follow_redirects=False).status_code == 404
+
+
 def test_densities_are_asked_for_in_per_cent(browse: Any, ask: Any) -> None:
     _, answer = ask("/dictionaries/tiny/features?min_density=0.1&limit=200")
     assert rows(browse("/dictionaries/tiny?min_density=10")) == [f["index"] for f in answer["features"]]

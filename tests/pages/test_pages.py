@@ -10,6 +10,10 @@ ADDRESSES = (
     "/dictionaries/tiny",
     "/dictionaries/tiny/features/3",
     "/dictionaries/tiny/features/5",
+    "/dictionaries/tiny/features/3?group=interval-5&view=line&spaces=shown&bars=log&among=sort%3D-density",
+    "/dictionaries/tiny?view=cards&sort=label",
+    "/dictionaries/tiny/sentences/3",
+    "/definitions",
     "/dictionaries/tiny/live",
     "/dictionaries/tiny/live?text=The+match",
     "/search",
@@ -51,12 +55,21 @@ def test_what_does_not_exist_is_a_page_that_says_what_does(browse: Any) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["sort=nonsense", "cursor=nonsense", "min_density=much", "min_density=-1", "alive=perhaps", "max_density=101"],
+    ["sort=nonsense", "cursor=nonsense", "view=nonsense"],
 )
-def test_a_bad_list_is_an_error_page(browse: Any, query: str) -> None:
+def test_a_list_that_cannot_be_is_an_error_page(browse: Any, query: str) -> None:
     page = browse(f"/dictionaries/tiny?{query}")
     assert page.status == 422
     assert page.text(".status") == "422"
+
+
+@pytest.mark.parametrize("query", ["min_density=much", "min_density=-1", "alive=perhaps", "max_max_activation=nan"])
+def test_a_field_that_cannot_be_read_is_said_beside_the_form(browse: Any, query: str) -> None:
+    page = browse(f"/dictionaries/tiny?{query}")
+    assert page.status == 422
+    assert query.split("=")[1] in page.text("[role=alert]")
+    name, value = query.split("=")
+    assert not page.all(f"input[name={name}]") or page.one(f"input[name={name}]").attributes["value"] == value
 
 
 def test_titles_are_shown_as_text(browse: Any) -> None:
