@@ -24,7 +24,7 @@ lint: $(VENV)/.ready-tests  ## style, types, and the direction of imports
 	@$(BIN)/lint-imports
 
 bench: $(VENV)/.ready-tests  ## measurements, each a ratio within one run
-	@$(BIN)/python -m bench.index_speed
+	@$(BIN)/python -m bench.index
 	@$(BIN)/python -m bench.page_speed
 
 screenshots: $(VENV)/.ready-tests  ## the pages, in both widths and both schemes

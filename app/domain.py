@@ -10,6 +10,8 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 T = TypeVar("T")
 
 INTERVALS = 5
+HISTOGRAM_BINS = 20
+QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 
 
 class Group(StrEnum):
@@ -144,24 +146,6 @@ class Sentence:
     metadata: Mapping[str, Json]
     record: int
     offset: int
-
-
-@dataclass(frozen=True)
-class NewExample:
-    """One sentence chosen for one feature in one group.
-
-    positions: the tokens (indices into the sentence's spans) where the feature fires, ascending; values: its
-    activations there, same length. Both empty for silent and contrast. peak: position of the largest, lowest first
-    among equals; for contrast the position of the favourite token; None for silent.
-    """
-
-    feature: int
-    group: Group
-    rank: int
-    sentence: int
-    peak: int | None
-    positions: Sequence[int]
-    values: Sequence[float]
 
 
 @dataclass(frozen=True)

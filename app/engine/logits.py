@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from app.engine.extremes import largest
 from app.engine.hook_points import HookPoint
 from app.engine.language_model import LanguageModel
 from app.engine.sae import Sae
 
-CHUNK = 1024  # features whose logits are held at once
+CHUNK = 1024  # features a block of answers
+PRODUCT = 128  # features whose logits are held at once
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,10 @@ def top_logits(model: LanguageModel, sae: Sae, hook: HookPoint, k: int) -> Itera
             none = torch.zeros(len(some), 0)
             yield TopLogits(first, none.long(), none, none.long(), none)
             continue
-        logits = feature_logits(model, directions)
-        high = logits.topk(min(k, logits.shape[1]), dim=1)
-        low = logits.topk(min(k, logits.shape[1]), dim=1, largest=False)
-        yield TopLogits(first, high.indices, high.values, low.indices, low.values)
+        parts = []
+        for begin in range(0, len(directions), PRODUCT):
+            logits = feature_logits(model, directions[begin : begin + PRODUCT])
+            high, promoted = largest(logits, k)
+            low, suppressed = largest(logits.neg_(), k)
+            parts.append((promoted, high, suppressed, low.neg_()))
+        yield TopLogits(first, *(torch.cat(part) for part in zip(*parts, strict=True)))

@@ -4,18 +4,21 @@ import fcntl
 import math
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from app.domain import Dictionary, Json, NewDictionary, Quality
+from app.domain import Dictionary, Histogram, Json, NewDictionary, Quality
 from app.engine.demo import DEMO, model_path, sae_path
 from app.engine.hook_points import parse_hook_point
 from app.engine.language_model import DTYPES, LanguageModel, load_language_model
@@ -23,17 +26,20 @@ from app.engine.sae import Sae, check_fits, load_sae
 from app.errors import Conflict, Invalid
 from app.index.corpus import corpus_files, digest, read_records
 from app.index.draw import DrawOrder
+from app.index.pieces import WHOLE, Selection, Shard, ahead, read_pieces
 from app.index.quality import Kept, measure
 from app.index.record import Reader, record_corpus
-from app.index.recording import Recording, RecordingWriter, read_manifest
-from app.index.reduce import Reduction, reduce_features
+from app.index.recorded import Recording, part_of_folder
+from app.index.recording import Int64, RecordingWriter, read_manifest
+from app.index.reduce import describe_features, reduce_firings
 from app.index.statistics import density_histogram
 from app.store.database import Database
 from app.store.write import IndexWriter, check_id_free
 from app.version import VERSION
 
 DENSE = 0.1
-MAX_CONTEXT = 32_767  # positions are kept in 16 bits
+MAX_CONTEXT = 32_767  # positions are kept in 15 bits
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,11 @@ class BuildOptions:
     quality_tokens: int = 20_000
     replace: bool = False
     restart: bool = False
+    dedup: bool = False
+    mask_outliers: float | None = None
+    max_tokens: int | None = None
+    sample: float | None = None
+    shard: Shard = WHOLE
 
 
 def build_index(options: BuildOptions, database: Database, work: Path) -> Dictionary:
@@ -71,20 +82,60 @@ def build_index(options: BuildOptions, database: Database, work: Path) -> Dictio
         sae = load_sae(sae_path(options.sae), options.device, DTYPES[options.dtype])
         reader = make_reader(options, model, sae)
         identity = build_identity(options, reader, files)
-        writer = open_recording(work / "recording", identity, options.restart)
-        try:
-            _record(reader, files, writer)
-        finally:
-            writer.close()
-        recording = Recording(work / "recording", sae.n_features)
-        if recording.n_tokens == 0:
-            raise Invalid("The corpus holds no token that counts: all are special tokens.")
-        order = DrawOrder(options.seed, recording.n_windows, sae.n_features)
-        kept = _measure(options, reader, recording, order)
-        reduction = reduce_features(reader, recording, order, progress)
-        dictionary = _write(options, database, identity, reader, recording, reduction, kept, files)
+        _record(options, reader, files, work / "recording", identity)
+        part = part_of_folder(work / "recording")
+        recording = Recording([part], sae.n_features, options.dedup, options.mask_outliers)
+        dictionary = finish_build(options, database, identity, reader, recording, files)
         shutil.rmtree(work, ignore_errors=True)
         return dictionary
+
+
+def finish_build(
+    options: BuildOptions,
+    database: Database,
+    identity: Mapping[str, Json],
+    reader: Reader,
+    recording: Recording,
+    files: Sequence[Path],
+) -> Dictionary:
+    """From what is recorded to the published dictionary. Writing overlaps computing."""
+    if recording.n_tokens == 0:
+        raise Invalid("The corpus holds no token that counts: all are special tokens.")
+    order = DrawOrder(options.seed, recording.n_windows, reader.sae.n_features)
+    new = _new_dictionary(options, identity, reader, recording, files)
+    kept = _measure(options, reader, recording, order)
+    writer = IndexWriter(database, new)
+    with Behind() as behind:
+        shown = np.flatnonzero(recording.is_original).tolist()
+        behind.do(writer.add_sentences, recording.sentence_values(shown))
+        reduced = reduce_firings(reader, recording, order, partial(behind.do, writer.add_examples), progress)
+        for block in describe_features(reader, reduced, progress):
+            behind.do(writer.add_features, block)
+    return writer.publish(_with_results(new, reduced.n_active, kept), options.replace)
+
+
+class Behind:
+    """Does things one after another in a thread of its own; what goes wrong in one is raised by the next or the end."""
+
+    _WAITING = 8  # things that may wait
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self._waiting: deque[Future[None]] = deque()
+
+    def __enter__(self) -> "Behind":
+        return self
+
+    def do(self, what: Callable[[T], None], to: T) -> None:
+        while len(self._waiting) >= self._WAITING or (self._waiting and self._waiting[0].done()):
+            self._waiting.popleft().result()
+        self._waiting.append(self._pool.submit(what, to))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=kind is not None)
+        if kind is None:
+            for future in self._waiting:
+                future.result()
 
 
 def check_id(id: str) -> None:
@@ -133,7 +184,9 @@ def build_identity(options: BuildOptions, reader: Reader, files: Sequence[Path])
     }
 
 
-def open_recording(folder: Path, identity: Mapping[str, Json], restart: bool) -> RecordingWriter:
+def open_recording(
+    folder: Path, identity: Mapping[str, Json], restart: bool, n_features: int, with_norms: bool
+) -> RecordingWriter:
     """A recording to go on with, or a new one. Raises Conflict where what is there was made from something else."""
     manifest = read_manifest(folder)
     if restart or manifest is None:
@@ -146,7 +199,7 @@ def open_recording(folder: Path, identity: Mapping[str, Json], restart: bool) ->
         )
     else:
         say("Going on with the build that was interrupted.")
-    return RecordingWriter(folder, identity)
+    return RecordingWriter(folder, identity, n_features, with_norms)
 
 
 def say(text: str) -> None:
@@ -174,16 +227,25 @@ def _only_build(work: Path) -> Iterator[None]:
         raise Invalid(f"{work} cannot be written to; give a database in a folder of yours with --db.") from error
 
 
-def _record(reader: Reader, files: Sequence[Path], writer: RecordingWriter) -> None:
+def _record(
+    options: BuildOptions, reader: Reader, files: Sequence[Path], folder: Path, identity: Mapping[str, Json]
+) -> None:
+    n_features = reader.sae.n_features
+    writer = open_recording(folder, identity, options.restart, n_features, options.mask_outliers is not None)
+    selection = Selection(options.shard, options.max_tokens, options.sample, options.seed)
+    pieces = read_pieces(read_records(files), reader.windows, selection, writer.progress.n_pieces)
     total = sum(file.stat().st_size for file in files)
-    with progress(total, "Recording", "B") as bar:
+    try:
+        with progress(total, "Recording", "B") as bar:
 
-        def report(read: int, n_tokens: int, n_alive: int) -> None:
-            bar.set_postfix_str(f"{n_tokens:,} tokens, {n_alive:,} features alive", refresh=False)
-            bar.update(min(read, total) - bar.n)
+            def report(read: int, n_tokens: int, n_alive: int) -> None:
+                bar.set_postfix_str(f"{n_tokens:,} tokens, {n_alive:,} features alive", refresh=False)
+                bar.update(min(read, total) - bar.n)
 
-        record_corpus(reader, read_records(files), writer, report)
-        bar.update(total - bar.n)
+            record_corpus(reader, ahead(pieces), writer, report)
+            bar.update(total - bar.n)
+    finally:
+        writer.close()
 
 
 def _measure(options: BuildOptions, reader: Reader, recording: Recording, order: DrawOrder) -> Kept:
@@ -194,36 +256,23 @@ def _measure(options: BuildOptions, reader: Reader, recording: Recording, order:
     n = min(int(np.searchsorted(lengths, options.quality_tokens)) + 1, recording.n_windows)
     with progress(n, "Measuring quality", " sentences") as bar:
 
-        def counted() -> Iterator[Any]:
-            for sentence in recording.sentences(order.order[:n]):
-                yield sentence
+        def counted() -> Iterator[str]:
+            for text in recording.texts(order.order[:n].tolist()):
+                yield text
                 bar.update()
 
         return measure(reader, counted())
 
 
-def _write(
+def _new_dictionary(
     options: BuildOptions,
-    database: Database,
     identity: Mapping[str, Json],
     reader: Reader,
     recording: Recording,
-    reduction: Reduction,
-    kept: Kept,
     files: Sequence[Path],
-) -> Dictionary:
-    originals = recording.originals()
-    shown = np.flatnonzero(originals == np.arange(recording.n_windows))
-    n_active, n_tokens = reduction.n_active, recording.n_tokens
-    quality = Quality(
-        l0=float(n_active.sum() / n_tokens),
-        explained_variance=_finite(kept.explained_variance),
-        ce_recovered=_finite(kept.ce_recovered),
-        dead_share=float((n_active == 0).mean()),
-        dense_share=float((n_active / n_tokens > DENSE).mean()),
-        n_tokens_sampled=kept.n_tokens,
-    )
-    new = NewDictionary(
+) -> NewDictionary:
+    """What is known before the features are; their results come with _with_results."""
+    return NewDictionary(
         id=options.id,
         title=options.title or options.id,
         model=reader.model.name,
@@ -235,26 +284,26 @@ def _write(
         d_in=reader.sae.d_in,
         n_features=reader.sae.n_features,
         n_sentences=recording.n_windows,
-        n_duplicates=recording.n_windows - len(shown),
-        n_tokens=n_tokens,
-        n_masked_tokens=recording.n_special + recording.n_masked,
+        n_duplicates=recording.n_windows - int(recording.is_original.sum()),
+        n_tokens=recording.n_tokens,
+        n_masked_tokens=recording.n_special + recording.n_outliers,
         corpus=[file.name for file in files],
         parameters=_parameters(options, identity),
-        quality=quality,
-        density_histogram=density_histogram(n_active, n_tokens),
+        quality=Quality(0.0, None, None, 0.0, 0.0, 0),
+        density_histogram=Histogram([], []),
     )
-    writer = IndexWriter(database, new)
-    with progress(len(shown) + reader.sae.n_features, "Writing", " rows") as bar:
 
-        def counted(items: Iterator[Any]) -> Iterator[Any]:
-            for item in items:
-                yield item
-                bar.update()
 
-        writer.add_sentences(counted(recording.sentences(shown)))
-        writer.add_features(counted(reduction.features()))
-        writer.add_examples(reduction.examples())
-    return writer.publish(options.replace)
+def _with_results(new: NewDictionary, n_active: Int64, kept: Kept) -> NewDictionary:
+    quality = Quality(
+        l0=float(n_active.sum() / new.n_tokens),
+        explained_variance=_finite(kept.explained_variance),
+        ce_recovered=_finite(kept.ce_recovered),
+        dead_share=float((n_active == 0).mean()),
+        dense_share=float((n_active / new.n_tokens > DENSE).mean()),
+        n_tokens_sampled=kept.n_tokens,
+    )
+    return replace(new, quality=quality, density_histogram=density_histogram(n_active, new.n_tokens))
 
 
 def _parameters(options: BuildOptions, identity: Mapping[str, Json]) -> dict[str, Json]:

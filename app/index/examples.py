@@ -1,110 +1,214 @@
-"""Which sentences are shown for a feature: the strongest, uniform samples of five intervals, silent ones, contrasts."""
+"""Which sentences are shown for features: the strongest, uniform samples of five intervals, silent ones, contrasts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import INTERVAL_GROUPS, INTERVALS, Group, NewExample
+from app.domain import INTERVALS, Group
 from app.index.draw import DrawOrder
-from app.index.recording import MASKED, Int64, Recording
-from app.index.statistics import Fired, interval_of
+from app.index.recorded import Firings, Recording
+from app.index.recording import ROW_BITS, Int64
+from app.index.statistics import Runs, Statistics, levels, rank_in_group, upper_edges
+from app.store.packing import ExampleBlock, pack_runs
 
 TOP = 20
 SAMPLE = 5  # of each interval, of silent and of contrast sentences
-_WALK = 64  # candidates that a walk looks at first
+POOL_BITS = 18
+POOL = 1 << POOL_BITS  # sentences, the first of the draw, among which contrasts are looked for
+_WALK = 16  # candidates that a walk looks at first
+_WALKED = 1 << 22  # candidates of all features that are looked at at once
+_LIKELY = 24.0  # members of a group whose keys alone make them candidates: fewer than 5 of them are one in a million
+_GROUPS = tuple(Group)
+_FIRST_INTERVAL = _GROUPS.index(Group.INTERVAL_1)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What examples are chosen from. original: (n_windows,) whether a window is the first with its text.
+    """What examples are chosen from.
 
-    Repeats count in statistics but are never examples. A token's windows stand in token_places
-    [token_bounds[t]:token_bounds[t + 1]], by their place in the draw order.
+    original: (n_windows,) whether a window is the first with its text; repeats count in statistics but are never shown.
+    holders: sorted, token id * 2^33 + place in the draw * 2^15 + position: in which of the POOL's sentences each token
+    stands, and where first.
     """
 
-    recording: Recording
     order: DrawOrder
     original: NDArray[np.bool_]
-    token_ids: Int64
-    token_bounds: Int64
-    token_places: Int64
+    holders: NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Examples of one group. features: counted from the block's first; peaks: -1 where there is none.
+
+    runs: which run each is, -1 where the feature is silent.
+    """
+
+    group: Group
+    features: Int64
+    ranks: Int64
+    windows: Int64
+    peaks: Int64
+    runs: Int64
 
 
 def prepare(recording: Recording, order: DrawOrder) -> Choice:
-    original = recording.originals() == np.arange(recording.n_windows)
-    kept = original[recording.window_of] & (np.asarray(recording.token_ids) != MASKED)
-    ids = recording.token_ids[kept].astype(np.int64)
-    places = order.place[recording.window_of[kept]]
-    pairs = np.unique(ids * recording.n_windows + places)
-    tokens, begins = np.unique(pairs // max(recording.n_windows, 1), return_index=True)
-    return Choice(
-        recording, order, original, tokens, np.append(begins, len(pairs)), pairs % max(recording.n_windows, 1)
+    original = recording.is_original
+    holders = []
+    for chunk in recording.chunks:
+        windows = chunk.window_of_row()
+        places = order.place[windows]
+        kept = recording.kept_rows(chunk) & original[windows] & (places < POOL)
+        keys = chunk.token_ids[kept].astype(np.uint64) << np.uint64(POOL_BITS + ROW_BITS)
+        keys |= places[kept].astype(np.uint64) << np.uint64(ROW_BITS)
+        keys |= chunk.position_of_row()[kept].astype(np.uint64)
+        keys.sort()
+        sentence = keys >> np.uint64(ROW_BITS)
+        holders.append(keys[np.concatenate([[True], sentence[1:] != sentence[:-1]])] if len(keys) else keys)
+    joined = np.concatenate(holders) if holders else np.zeros(0, np.uint64)
+    joined.sort()
+    return Choice(order, original, joined)
+
+
+def choose(choice: Choice, firings: Firings, runs: Runs, statistics: Statistics) -> ExampleBlock:
+    """All examples of a block of features, in the order in which they are stored."""
+    shown = choice.original[runs.windows]
+    chosen = [
+        _strongest(runs, shown),
+        *_samples(choice, firings.first, runs, shown, statistics),
+        _silent(choice, firings.first, runs),
+        _contrast(choice, firings.first, runs, statistics),
+    ]
+    features, ranks, windows, peaks, run = (
+        np.concatenate([getattr(some, name) for some in chosen])
+        for name in ("features", "ranks", "windows", "peaks", "runs")
+    )
+    groups = np.repeat([_GROUPS.index(some.group) for some in chosen], [len(some.features) for some in chosen])
+    fires = run >= 0
+    packed, blob_of = np.unique(run[fires], return_inverse=True)
+    blobs, peak_of = pack_runs(firings.positions, firings.values, runs.begins[packed], runs.begins[packed + 1])
+    peaks[fires] = peak_of[blob_of]
+    which = np.full(len(run), len(blobs))
+    which[fires] = blob_of
+    order = np.lexsort((ranks, groups, features))
+    return ExampleBlock(
+        features=features[order] + firings.first,
+        groups=groups[order],
+        ranks=ranks[order],
+        sentences=windows[order],
+        peaks=peaks[order],
+        firings=[*blobs, b""],
+        firings_of=which[order],
     )
 
 
-def choose(choice: Choice, feature: int, found: Fired, favourite: int | None) -> Iterator[NewExample]:
-    """All examples of one feature. favourite: the token id it fires on most."""
-    shown = np.flatnonzero(choice.original[found.sentences])
-    strongest = shown[np.lexsort((found.sentences[shown], -found.peaks[shown]))[:TOP]]
-    yield from _firing(feature, Group.TOP, found, strongest)
-    if len(found.values):
-        level = interval_of(found.peaks, float(found.values.max()), INTERVALS)
-        for j, group in enumerate(INTERVAL_GROUPS):
-            inside = shown[level[shown] == j]
-            drawn = choice.order.first(feature, found.sentences[inside], SAMPLE)
-            yield from _firing(feature, group, found, np.searchsorted(found.sentences, drawn))
-    everywhere = _silent(choice, feature, found.sentences, None)
-    for rank, sentence in enumerate(everywhere):
-        yield NewExample(feature, Group.SILENT, rank, sentence, None, (), ())
-    if favourite is not None:
-        for rank, sentence in enumerate(_silent(choice, feature, found.sentences, favourite)):
-            yield NewExample(feature, Group.CONTRAST, rank, sentence, _position(choice, sentence, favourite), (), ())
+def _strongest(runs: Runs, shown: NDArray[np.bool_]) -> _Chosen:
+    """The order is (-peak, sentence); runs are in the order of sentences already."""
+    least = np.zeros(len(runs.bounds) - 1, np.float32)
+    for i in np.flatnonzero(np.diff(runs.bounds) > TOP).tolist():
+        inside = slice(runs.bounds[i], runs.bounds[i + 1])
+        peaks = runs.peaks[inside][shown[inside]]
+        if len(peaks) > TOP:
+            least[i] = np.partition(peaks, len(peaks) - TOP)[len(peaks) - TOP]
+    candidates = np.flatnonzero(shown & (runs.peaks >= np.repeat(least, np.diff(runs.bounds))))
+    order = candidates[np.lexsort((-runs.peaks[candidates], runs.features[candidates]))]
+    return _running(Group.TOP, runs, order, rank_in_group(runs.features[order]), TOP)
 
 
-def _firing(feature: int, group: Group, found: Fired, chosen: Int64) -> Iterator[NewExample]:
-    """chosen: which of found.sentences, in order of rank."""
-    for rank, i in enumerate(chosen.tolist()):
-        inside = slice(int(found.bounds[i]), int(found.bounds[i + 1]))
-        yield NewExample(
-            feature=feature,
-            group=group,
-            rank=rank,
-            sentence=int(found.sentences[i]),
-            peak=int(found.peak_positions[i]),
-            positions=found.positions[inside].tolist(),
-            values=found.values[inside].tolist(),
-        )
+def _samples(choice: Choice, first: int, runs: Runs, shown: NDArray[np.bool_], statistics: Statistics) -> list[_Chosen]:
+    """Of each fifth the SAMPLE sentences whose peak lies in it and whose keys are the smallest."""
+    n = len(runs.bounds) - 1
+    group = levels(runs, upper_edges(statistics.maxima, INTERVALS)) + runs.features * np.int64(INTERVALS)
+    offsets = choice.order.offsets[first : first + n]
+    keys = choice.order.keys[runs.windows] + np.repeat(offsets, np.diff(runs.bounds))
+    members = np.bincount(group[shown], minlength=n * INTERVALS)
+    limit = np.minimum(_LIKELY / np.maximum(members, 1) * 2.0**32, 2.0**32 - 1).astype(np.uint32)
+    candidate = shown & (keys <= limit[group])
+    few = np.bincount(group[candidate], minlength=len(members)) < np.minimum(members, SAMPLE)
+    if few.any():
+        candidate |= shown & few[group]
+    candidates = np.flatnonzero(candidate)
+    order = candidates[np.lexsort((keys[candidates], group[candidates]))]
+    rank = rank_in_group(group[order])
+    level = group[order] % INTERVALS
+    return [
+        _running(_GROUPS[_FIRST_INTERVAL + j], runs, order[level == j], rank[level == j], SAMPLE)
+        for j in range(INTERVALS)
+    ]
 
 
-def _silent(choice: Choice, feature: int, firing: Int64, token: int | None) -> list[int]:
-    """The first SAMPLE sentences in the feature's draw that hold the token (None: any) and where it never fires.
+def _running(group: Group, runs: Runs, chosen: Int64, ranks: Int64, n: int) -> _Chosen:
+    chosen, ranks = chosen[ranks < n], ranks[ranks < n]
+    features = runs.features[chosen].astype(np.int64)
+    none = np.full(len(chosen), -1)
+    return _Chosen(group, features, ranks, runs.windows[chosen].astype(np.int64), none, chosen)
 
-    firing: ascending. The walk looks at few candidates first, and at twice as many each time they do not suffice.
+
+def _silent(choice: Choice, first: int, runs: Runs) -> _Chosen:
+    n, n_windows = len(runs.bounds) - 1, len(choice.original)
+    enters = choice.order.entries[first : first + n]
+    rings = _Rings(np.arange(n), np.zeros(n, np.int64), np.full(n, n_windows), enters)
+    features, ranks, places = _walk(choice, runs, rings, lambda place: choice.order.order[place])
+    none = np.full(len(features), -1)
+    return _Chosen(Group.SILENT, features, ranks, choice.order.order[places], none, none)
+
+
+def _contrast(choice: Choice, first: int, runs: Runs, statistics: Statistics) -> _Chosen:
+    """Sentences that hold the token on which the feature fires most, its first place there being the peak."""
+    features = np.flatnonzero(statistics.token_counts[:, 0])
+    token = statistics.token_ids[features, 0].astype(np.uint64) << np.uint64(POOL_BITS + ROW_BITS)
+    n_windows = max(len(choice.original), 1)
+    entries = choice.order.entries[first + features] * min(n_windows, POOL) // n_windows
+    begins = np.searchsorted(choice.holders, token)
+    ends = np.searchsorted(choice.holders, token + np.uint64(1 << (POOL_BITS + ROW_BITS)))
+    enters = np.searchsorted(choice.holders, token + (entries.astype(np.uint64) << np.uint64(ROW_BITS))) - begins
+
+    def window(holder: Int64) -> Int64:
+        places = choice.holders[holder] >> np.uint64(ROW_BITS) & np.uint64(POOL - 1)
+        return choice.order.order[places.astype(np.int64)]
+
+    found, ranks, holders = _walk(choice, runs, _Rings(features, begins, ends - begins, enters), window)
+    positions = (choice.holders[holders] & np.uint64((1 << ROW_BITS) - 1)).astype(np.int64)
+    return _Chosen(Group.CONTRAST, found, ranks, window(holders), positions, np.full(len(found), -1))
+
+
+@dataclass(frozen=True)
+class _Rings:
+    """What each feature walks round: items begins[i] to begins[i] + lengths[i] - 1, from the enters[i]th on."""
+
+    features: Int64
+    begins: Int64
+    lengths: Int64
+    enters: Int64
+
+
+def _walk(choice: Choice, runs: Runs, rings: _Rings, window_of: Callable[[Int64], Int64]) -> tuple[Int64, Int64, Int64]:
+    """The first SAMPLE items of each ring whose sentence is no repeat and in which the feature is silent.
+
+    Returns features, ranks and items. Few items are looked at first, and more each time they do not suffice.
     """
-    entry = choice.order.entry(feature)
-    if token is None:
-        places = np.arange(len(choice.order.order))
-    else:
-        at = int(np.searchsorted(choice.token_ids, token))
-        places = choice.token_places[choice.token_bounds[at] : choice.token_bounds[at + 1]]
-    begin = int(np.searchsorted(places, entry))
-    found: list[int] = []
-    step, done = _WALK, 0
-    while done < len(places) and len(found) < SAMPLE:
-        n = min(step, len(places) - done)
-        candidates = choice.order.order[places[(begin + done + np.arange(n)) % len(places)]]
-        near = np.minimum(np.searchsorted(firing, candidates), max(len(firing) - 1, 0))
-        fires = firing[near] == candidates if len(firing) else np.zeros(n, dtype=bool)
-        found += candidates[~fires & choice.original[candidates]].tolist()
-        done += n
-        step *= 2
-    return found[:SAMPLE]
-
-
-def _position(choice: Choice, sentence: int, token: int) -> int:
-    """Where the token first stands in the sentence."""
-    starts = choice.recording.starts
-    ids = choice.recording.token_ids[starts[sentence] : starts[sentence + 1]]
-    return int(np.argmax(ids == token))
+    fires = runs.features.astype(np.uint64) << np.uint64(32) | runs.windows
+    features, ranks, items = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    n_found = np.zeros(len(rings.features), np.int64)
+    rest = np.flatnonzero(rings.lengths)
+    done, step = 0, _WALK
+    while len(rest):
+        steps = done + np.arange(step)
+        length = rings.lengths[rest, None]
+        item = rings.begins[rest, None] + (rings.enters[rest, None] + steps) % length
+        window = window_of(item)
+        key = rings.features[rest, None].astype(np.uint64) << np.uint64(32) | window.astype(np.uint64)
+        near = np.minimum(np.searchsorted(fires, key), max(len(fires) - 1, 0))
+        silent = fires[near] != key if len(fires) else np.ones(key.shape, dtype=bool)
+        free = (steps < length) & choice.original[window] & silent
+        rank = n_found[rest, None] + np.cumsum(free, axis=1) - 1
+        row, column = np.nonzero(free & (rank < SAMPLE))
+        features.append(rings.features[rest[row]])
+        ranks.append(rank[row, column])
+        items.append(item[row, column])
+        n_found[rest] += free.sum(axis=1)
+        done += step
+        rest = rest[(n_found[rest] < SAMPLE) & (done < rings.lengths[rest])]
+        step = min(2 * step, max(_WALK, _WALKED // max(len(rest), 1)))
+    return np.concatenate(features), np.concatenate(ranks), np.concatenate(items)

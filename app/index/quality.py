@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from app.domain import Sentence
 from app.engine.tokens import Window
 from app.index.record import Reader
 
@@ -38,7 +37,7 @@ class _Sums:
 
 
 @torch.inference_mode()
-def measure(reader: Reader, sentences: Iterable[Sentence]) -> Kept:
+def measure(reader: Reader, texts: Iterable[str]) -> Kept:
     """One plain forward, one with the reconstruction in place of the activations, one with zeros; BOS is left alone.
 
     An encoder has no loss to recover: its activations are read alone.
@@ -46,8 +45,8 @@ def measure(reader: Reader, sentences: Iterable[Sentence]) -> Kept:
     special = torch.tensor(sorted(set(reader.model.tokenizer.all_special_ids)), device=reader.model.device)
     sums = _Sums(reader.sae.d_in)
     some: list[Window] = []
-    for sentence in sentences:
-        some += [window for window in reader.windows(sentence.text)[:1] if window.token_ids]
+    for text in texts:
+        some += [window for window in reader.windows(text)[:1] if window.token_ids]
         if len(some) >= BATCH:
             _add(reader, some, special, sums)
             some = []

@@ -6,18 +6,21 @@ a checkpoint of it: whatever lies beyond was written by a process that died, and
 """
 
 import contextlib
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import Json, Sentence, TokenSpan
+from app.domain import Json
+from app.index.pieces import Piece, Placed
+from app.store.blobs import pack_lengths
 
 UInt32 = NDArray[np.uint32]
 Int64 = NDArray[np.int64]
@@ -25,36 +28,62 @@ Float32 = NDArray[np.float32]
 
 MANIFEST = "manifest.json"
 MASKED = np.uint32(0xFFFFFFFF)  # the token id of a special token inside a text
-# name: bytes of one entry
-FILES = {
-    "rows.u32": 4,  # a firing's token row
-    "values.f32": 4,  # and its activation
-    "counts.u32": 4,  # firings of each feature in each chunk: (n_chunks, n_features)
-    "token_ids.u32": 4,  # a token row's id, MASKED where it is no token of statistics
-    "window_tokens.u32": 4,  # token rows of each window
-    "window_texts.u64": 16,  # a hash of each window's text
-    "sentence_ends.u64": 8,  # where each window's line ends in sentences.jsonl
-    "sentences.jsonl": 1,
-}
+ROW_BITS = 15  # a chunk has no more than 2^15 token rows, so that a firing's row takes two bytes
+_FEATURE_BITS = 64 - 32 - ROW_BITS
+CHUNK = np.dtype(
+    [("piece", "<u4"), ("n_windows", "<u4"), ("n_rows", "<u4"), ("n_bos", "<u4"), ("n_firings", "<u8")],
+)
+SENTENCE = struct.Struct("<IIIQQ")  # bytes of text, boundaries and metadata, then record and offset
+FILES = (
+    "chunks",  # CHUNK
+    "counts.u32",  # firings of each feature in each chunk: (n_chunks, n_features)
+    "rows.u16",  # a firing's token row, counted in its chunk
+    "values.f32",  # and its activation
+    "token_ids.u32",  # a token row's id, MASKED where it is no token of statistics
+    "norms.f32",  # the norm of what the SAE reads at a token row; empty unless outliers are masked
+    "window_tokens.u32",  # token rows of each window
+    "window_hashes.u64",  # 16 bytes: a hash of each window's text
+    "window_bytes.u32",  # bytes of each window in `sentences`
+    "sentences",  # SENTENCE, text, boundaries and metadata of each window
+)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A run of windows with all their firings, in any order. lengths: token rows of each window.
+
+    rows, features, values: (n_firings,); norms: (n_rows,) or None.
+    """
+
+    piece: int
+    n_bos: int
+    lengths: UInt32
+    token_ids: UInt32
+    rows: Int64
+    features: Int64
+    values: Float32
+    norms: Float32 | None
+    windows: Sequence[Placed]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a recording is. records: records of the corpus that are done; n_special: BOS tokens fed and masked."""
+    """How far a recording is: pieces below n_pieces are done. n_tokens: token rows."""
 
-    n_chunks: int = 0
-    n_records: int = 0
-    n_special: int = 0
+    n_pieces: int = 0
+    n_tokens: int = 0
     complete: bool = False
 
 
 class RecordingWriter:
     """Appends chunks. Opened on a folder with a manifest of the same identity it goes on where that one stopped."""
 
-    def __init__(self, folder: Path, identity: Mapping[str, Json]) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Json], n_features: int, with_norms: bool) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.identity = dict(identity)
+        self.n_features = n_features
+        self.with_norms = with_norms
         manifest = read_manifest(folder)
         self.sizes: dict[str, int] = dict.fromkeys(FILES, 0)
         self.progress = Progress()
@@ -62,45 +91,67 @@ class RecordingWriter:
             self.sizes = manifest["sizes"]
             self.progress = Progress(**manifest["progress"])
         self._marked = dict(self.sizes)
+        self._saved = self.progress
         self.files: dict[str, BinaryIO] = {}
-        for name, size in self.sizes.items():
+        for name in FILES:
             file = (folder / name).open("ab")
-            file.truncate(size)
-            file.seek(size)
+            file.truncate(self.sizes[name])
+            file.seek(self.sizes[name])
             self.files[name] = file
 
-    def append(self, name: str, data: NDArray[Any] | bytes) -> None:
-        written = data if isinstance(data, bytes) else np.ascontiguousarray(data).tobytes()
-        self.files[name].write(written)
-        self.sizes[name] += len(written)
+    def append(self, chunk: Chunk) -> None:
+        rows, values, counts = sort_firings(chunk, self.n_features)
+        entry = (chunk.piece, len(chunk.lengths), len(chunk.token_ids), chunk.n_bos, len(rows))
+        self._write("chunks", np.array([entry], CHUNK).tobytes())
+        self._write("counts.u32", counts.astype(np.uint32).tobytes())
+        self._write("rows.u16", rows.tobytes())
+        self._write("values.f32", values.tobytes())
+        self._write("token_ids.u32", chunk.token_ids.tobytes())
+        self._write("window_tokens.u32", chunk.lengths.tobytes())
+        if chunk.norms is not None:
+            self._write("norms.f32", chunk.norms.tobytes())
+        sentences = [_sentence(placed) for placed in chunk.windows]
+        self._write("sentences", b"".join(sentences))
+        self._write("window_bytes.u32", np.array([len(one) for one in sentences], np.uint32).tobytes())
+        texts = (placed.window.text.encode() for placed in chunk.windows)
+        self._write("window_hashes.u64", b"".join(hashlib.blake2b(text, digest_size=16).digest() for text in texts))
 
-    def mark(self, progress: Progress) -> None:
+    def finish_piece(self, piece: Piece) -> None:
         """What is appended so far belongs together: a recording goes on from here, whatever is appended after."""
-        self.progress = progress
+        self.progress = Progress(piece.number + 1, self.sizes["token_ids.u32"] // 4)
         self._marked = dict(self.sizes)
+
+    def complete(self) -> None:
+        self.progress = Progress(self.progress.n_pieces, self.progress.n_tokens, complete=True)
+        self.checkpoint()
 
     def checkpoint(self) -> None:
         """Everything up to the mark is on disk before the manifest says so."""
         for file in self.files.values():
             file.flush()
             os.fsync(file.fileno())
-        manifest = {"identity": self.identity, "sizes": self._marked, "progress": vars(self.progress)}
+        manifest = {"identity": self.identity, "sizes": self._marked, "progress": asdict(self.progress)}
         draft = self.folder / (MANIFEST + ".new")
         with draft.open("w", encoding="utf-8") as text:
             json.dump(manifest, text)
             text.flush()
             os.fsync(text.fileno())
         draft.replace(self.folder / MANIFEST)
+        self._saved = self.progress
 
     def close(self) -> None:
         """Also when the build is interrupted: then the next one goes on from the last mark."""
-        if self.progress.n_chunks:
+        if self.progress != self._saved:
             with contextlib.suppress(OSError):
                 self.checkpoint()
         for file in self.files.values():
             # A full disk was reported by the write that met it; closing has nothing to add.
             with contextlib.suppress(OSError):
                 file.close()
+
+    def _write(self, name: str, data: bytes) -> None:
+        self.files[name].write(data)
+        self.sizes[name] += len(data)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -109,107 +160,41 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    return manifest if set(manifest) == {"identity", "sizes", "progress"} else None
+    sizes = manifest.get("sizes", {})
+    if set(sizes) != set(FILES):
+        return None
+    whole = all((folder / name).exists() and (folder / name).stat().st_size >= size for name, size in sizes.items())
+    return manifest if whole else None
 
 
-@dataclass(frozen=True)
-class Firings:
-    """A block of features' activations above 0. Of feature first + i: rows and values [bounds[i]:bounds[i + 1]],
+def sort_firings(chunk: Chunk, n_features: int) -> tuple[NDArray[np.uint16], Float32, Int64]:
+    """Rows and values by feature, then row; and how many firings each feature has.
 
-    rows ascending.
+    Feature, row and value fit into 64 bits for 2^17 features at a time, and plain integers sort fastest of all.
     """
-
-    first: int
-    bounds: Int64
-    rows: UInt32
-    values: Float32
-
-
-class Recording:
-    """A complete recording, read by memory map."""
-
-    def __init__(self, folder: Path, n_features: int) -> None:
-        self.folder = folder
-        manifest = read_manifest(folder)
-        assert manifest is not None
-        assert manifest["progress"]["complete"]
-        self.sizes: dict[str, int] = manifest["sizes"]
-        self.n_special: int = manifest["progress"]["n_special"]
-        self.n_features = n_features
-        self.rows: UInt32 = self._map("rows.u32", np.uint32)
-        self.values: Float32 = self._map("values.f32", np.float32)
-        self.counts: UInt32 = self._map("counts.u32", np.uint32).reshape(-1, n_features)
-        self.token_ids: UInt32 = self._map("token_ids.u32", np.uint32)
-        self.window_tokens: UInt32 = self._map("window_tokens.u32", np.uint32)
-        # Where each window's token rows begin, and where the last ends.
-        self.starts: Int64 = np.concatenate([[0], np.cumsum(self.window_tokens, dtype=np.int64)])
-        # Which window each token row belongs to.
-        self.window_of: UInt32 = np.repeat(np.arange(len(self.window_tokens), dtype=np.uint32), self.window_tokens)
-        self.n_masked = int((self.token_ids == MASKED).sum())
-        self.n_tokens = len(self.token_ids) - self.n_masked
-
-    @property
-    def n_windows(self) -> int:
-        return len(self.window_tokens)
-
-    def _map(self, name: str, kind: Any) -> NDArray[Any]:
-        if self.sizes[name] == 0:
-            return np.zeros(0, kind)
-        return np.memmap(self.folder / name, kind, "r", shape=(self.sizes[name] // np.dtype(kind).itemsize,))
-
-    def originals(self) -> Int64:
-        """(n_windows,): the first window with the same text, which is the window itself unless it is a repeat."""
-        texts = self._map("window_texts.u64", np.dtype([("high", "<u8"), ("low", "<u8")]))
-        _, first, same = np.unique(texts, return_index=True, return_inverse=True)
-        originals: Int64 = first[same]
-        return originals
-
-    def blocks(self, n_firings: int) -> Iterator[Firings]:
-        """All features, in blocks that hold about n_firings at once (at least one feature)."""
-        of_feature = self.counts.sum(axis=0, dtype=np.int64)
-        chunk_starts = np.concatenate([[0], np.cumsum(self.counts.sum(axis=1, dtype=np.int64))])
-        before = np.zeros(len(self.counts), np.int64)  # firings of earlier features, in each chunk
-        first = 0
-        while first < self.n_features:
-            cumulative = np.cumsum(of_feature[first:])
-            last = first + max(1, int(np.searchsorted(cumulative, n_firings, side="right")))
-            counts = self.counts[:, first:last].astype(np.int64)
-            yield self._read(first, counts, chunk_starts[:-1] + before)
-            before += counts.sum(axis=1)
-            first = last
-
-    def _read(self, first: int, counts: Int64, begins: Int64) -> Firings:
-        """counts: (n_chunks, n) firings of these features; begins: where they begin in each chunk."""
-        bounds = np.concatenate([[0], np.cumsum(counts.sum(axis=0))])
-        rows = np.empty(bounds[-1], np.uint32)
-        values = np.empty(bounds[-1], np.float32)
-        filled = bounds[:-1].copy()
-        for chunk_counts, begin in zip(counts, begins, strict=True):
-            n = int(chunk_counts.sum())
-            # Of each firing of this chunk: its place among its feature's firings of the chunk.
-            within = np.arange(n) - np.repeat(np.cumsum(chunk_counts) - chunk_counts, chunk_counts)
-            places = np.repeat(filled, chunk_counts) + within
-            rows[places] = self.rows[begin : begin + n]
-            values[places] = self.values[begin : begin + n]
-            filled += chunk_counts
-        return Firings(first, bounds, rows, values)
-
-    def sentences(self, numbers: Sequence[int] | Int64) -> Iterator[Sentence]:
-        """The windows of these numbers, in the order given."""
-        ends = self._map("sentence_ends.u64", np.uint64)
-        with (self.folder / "sentences.jsonl").open("rb") as file:
-            for number in numbers:
-                begin = int(ends[number - 1]) if number else 0
-                file.seek(begin)
-                text, lengths, metadata, record, offset = json.loads(file.read(int(ends[number]) - begin))
-                edges = [0, *np.cumsum(lengths).tolist()]
-                spans = [TokenSpan(start, end) for start, end in pairwise(edges)]
-                yield Sentence(int(number), text, spans, metadata, record, offset)
+    counts = np.bincount(chunk.features, minlength=n_features)
+    keys = []
+    for first in range(0, n_features, 1 << _FEATURE_BITS):
+        features, rows, values = chunk.features - first, chunk.rows, chunk.values
+        if n_features > 1 << _FEATURE_BITS:
+            inside = (features >= 0) & (features < 1 << _FEATURE_BITS)
+            features, rows, values = features[inside], rows[inside], values[inside]
+        key = features.astype(np.uint64) << np.uint64(32 + ROW_BITS)
+        key |= rows.astype(np.uint64) << np.uint64(32)
+        key |= values.view(np.uint32)
+        key.sort()
+        keys.append(key)
+    key = np.concatenate(keys) if len(keys) > 1 else keys[0]
+    rows16 = ((key >> np.uint64(32)) & np.uint64((1 << ROW_BITS) - 1)).astype(np.uint16)
+    return rows16, key.astype(np.uint32).view(np.float32), counts
 
 
-def sentence_line(
-    text: str, spans: Sequence[TokenSpan], metadata: Mapping[str, Json], record: int, offset: int
-) -> bytes:
-    """A window as its line of sentences.jsonl; spans follow one another, so their lengths say all."""
-    lengths = [span.end - span.start for span in spans]
-    return json.dumps([text, lengths, metadata, record, offset], ensure_ascii=False).encode() + b"\n"
+def _sentence(placed: Placed) -> bytes:
+    window, record = placed.window, placed.record
+    text = window.text.encode()
+    boundaries = pack_lengths([span.end - span.start for span in window.spans])
+    details = (
+        json.dumps(record.metadata, ensure_ascii=False, separators=(",", ":")).encode() if record.metadata else b""
+    )
+    head = SENTENCE.pack(len(text), len(boundaries), len(details), placed.record_number, window.offset)
+    return head + text + boundaries + details

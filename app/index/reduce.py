@@ -1,95 +1,106 @@
-"""Reducing a recording: feature by feature, everything that is stored of it. Examples wait in a file until written."""
+"""Reducing a recording, a block of features after another: statistics and examples, then logits and neighbours."""
 
-import json
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from app.domain import Group, Neighbor, NewExample, NewFeature, TokenLogit, TokenShare
 from app.engine.logits import top_logits
 from app.engine.tokens import token_text
-from app.index import statistics
 from app.index.draw import DrawOrder
-from app.index.examples import choose, prepare
-from app.index.neighbors import coactive_neighbors, direction_neighbors
+from app.index.examples import Choice, choose, prepare
+from app.index.neighbors import CoActivation, direction_neighbors, unit_directions
 from app.index.record import Reader
-from app.index.recording import Int64, Recording
+from app.index.recorded import Block, Recording
+from app.index.recording import Int64
+from app.index.statistics import Statistics, find_runs, summarize
+from app.store.packing import ExampleBlock, FeatureBlock, Tokens
 
 LOGITS = 10
-BLOCK_FIRINGS = 20_000_000  # firings held at once
+BLOCK_FIRINGS = 1_000_000  # firings held at once by a thread; few enough for the processor's cache
+THREADS = 2
 
 
 @dataclass(frozen=True)
-class _Counted:
-    """What the pass over the firings finds of a feature."""
+class Reduced:
+    """Of all features. coactivation: in which sentences they fire."""
 
-    n_active_tokens: int
-    n_active_sentences: int
-    max_activation: float
-    mean_activation: float
-    top_tokens: list[tuple[int, int]]
-    histogram: Any
-    quantiles: Any
-    intervals: Any
+    statistics: Statistics
+    coactivation: CoActivation
+
+    @property
+    def n_active(self) -> Int64:
+        return self.statistics.n_tokens
 
 
-@dataclass(frozen=True)
-class Reduction:
-    """n_active: (n_features,) active tokens. features and examples can be read once each."""
-
-    n_active: Int64
-    features: Callable[[], Iterator[NewFeature]]
-    examples: Callable[[], Iterator[NewExample]]
-
-
-def reduce_features(reader: Reader, recording: Recording, order: DrawOrder, progress: Any) -> Reduction:
+def reduce_firings(
+    reader: Reader, recording: Recording, order: DrawOrder, keep: Callable[[ExampleBlock], None], progress: Any
+) -> Reduced:
+    """keep: is given every feature's examples, block by block in ascending order."""
     choice = prepare(recording, order)
-    counted: list[_Counted] = []
-    sentences: list[Any] = []
-    chosen = recording.folder / "examples.jsonl"
-    with progress(recording.n_features, "Reducing", " features") as bar, chosen.open("w", encoding="utf-8") as file:
-        for block in recording.blocks(BLOCK_FIRINGS):
-            for i in range(len(block.bounds) - 1):
-                inside = slice(int(block.bounds[i]), int(block.bounds[i + 1]))
-                found = statistics.fired(recording, block.rows[inside], block.values[inside])
-                tokens = statistics.top_tokens(recording.token_ids[found.rows])
-                counted.append(_count(found, tokens))
-                sentences.append(found.sentences.astype(np.uint32))
-                for example in choose(choice, block.first + i, found, tokens[0][0] if tokens else None):
-                    file.write(_example_line(example))
-                bar.update()
-    bounds = np.concatenate([[0], np.cumsum([len(some) for some in sentences])])
-    firing = np.concatenate(sentences) if sentences else np.zeros(0, np.uint32)
-
-    def features() -> Iterator[NewFeature]:
-        logits = _logits(reader)
-        directions = direction_neighbors(reader.sae.decoder)
-        coactive = coactive_neighbors(firing, bounds, recording.n_windows)
-        norms = reader.sae.decoder.float().norm(dim=1).tolist()
-        texts = _TokenTexts(reader.model.tokenizer)
-        parts = zip(counted, norms, logits, directions, coactive, strict=True)
-        for index, (count, norm, (promoted, suppressed), (similar, opposite), together) in enumerate(parts):
-            yield _feature(index, count, norm, promoted, suppressed, similar, opposite, together, texts)
-
-    n_active = np.array([count.n_active_tokens for count in counted], dtype=np.int64)
-    return Reduction(n_active, features, lambda: _read_examples(chosen))
+    coactivation = CoActivation(recording.n_features, recording.n_windows, reader.model.device)
+    found: list[Statistics] = []
+    blocks = recording.blocks(BLOCK_FIRINGS)
+    with progress(recording.n_features, "Reducing", " features") as bar, ThreadPoolExecutor(THREADS) as pool:
+        waiting: deque[tuple[Block, Future[tuple[Statistics, ExampleBlock]]]] = deque()
+        for i in range(len(blocks) + THREADS):
+            if i < len(blocks):
+                waiting.append((blocks[i], pool.submit(_reduce, recording, choice, coactivation, blocks[i])))
+            if i >= THREADS:
+                block, future = waiting.popleft()
+                statistics, examples = future.result()
+                found.append(statistics)
+                keep(examples)
+                bar.update(block.last - block.first)
+    columns = {one.name: np.concatenate([getattr(part, one.name) for part in found]) for one in fields(Statistics)}
+    return Reduced(Statistics(**columns), coactivation)
 
 
-def _count(found: statistics.Fired, tokens: list[tuple[int, int]]) -> _Counted:
-    n = len(found.values)
-    return _Counted(
-        n_active_tokens=n,
-        n_active_sentences=len(found.sentences),
-        max_activation=float(found.values.max()) if n else 0.0,
-        mean_activation=float(found.values.sum(dtype=np.float64)) / n if n else 0.0,
-        top_tokens=tokens,
-        histogram=statistics.histogram(found.values),
-        quantiles=statistics.quantiles(found.values),
-        intervals=statistics.intervals(found),
-    )
+def _reduce(
+    recording: Recording, choice: Choice, coactivation: CoActivation, block: Block
+) -> tuple[Statistics, ExampleBlock]:
+    firings = recording.firings(block)
+    runs = find_runs(firings)
+    statistics = summarize(firings, runs)
+    coactivation.add(block.first, firings.n_features, runs.features, choice.order.place[runs.windows])
+    return statistics, choose(choice, firings, runs, statistics)
+
+
+def describe_features(reader: Reader, reduced: Reduced, progress: Any) -> Iterator[FeatureBlock]:
+    """Everything that is stored of features, block by block: what they did, with logits and neighbours."""
+    decoder = reader.sae.decoder
+    unit = unit_directions(decoder)
+    norms = decoder.float().norm(dim=1).cpu().numpy()
+    texts = _TokenTexts(reader.model.tokenizer)
+    of_all = reduced.statistics
+    with progress(reader.sae.n_features, "Comparing", " features") as bar:
+        for logits in top_logits(reader.model, reader.sae, reader.hook, LOGITS):
+            first, last = logits.first, logits.first + len(logits.promoted)
+            similar, opposite = direction_neighbors(unit, first, last)
+            own = Statistics(**{one.name: getattr(of_all, one.name)[first:last] for one in fields(Statistics)})
+            yield FeatureBlock(
+                first=first,
+                n_active_tokens=own.n_tokens,
+                n_active_sentences=own.n_sentences,
+                max_activation=own.maxima,
+                mean_activation=own.means,
+                top_tokens=Tokens(own.token_ids, own.token_counts),
+                histogram=own.histogram,
+                quantiles=own.quantiles,
+                interval_tokens=own.interval_tokens,
+                interval_sentences=own.interval_sentences,
+                decoder_norm=norms[first:last],
+                promoted=Tokens(logits.promoted_ids.cpu().numpy(), logits.promoted.float().cpu().numpy()),
+                suppressed=Tokens(logits.suppressed_ids.cpu().numpy(), logits.suppressed.float().cpu().numpy()),
+                similar=similar,
+                opposite=opposite,
+                coactive=reduced.coactivation.neighbors(first, last),
+                texts=texts,
+            )
+            bar.update(last - first)
 
 
 class _TokenTexts(dict[int, str]):
@@ -102,54 +113,3 @@ class _TokenTexts(dict[int, str]):
     def __missing__(self, token_id: int) -> str:
         self[token_id] = token_text(self.tokenizer, token_id)
         return self[token_id]
-
-
-_IdLogits = list[tuple[int, float]]
-
-
-def _logits(reader: Reader) -> Iterator[tuple[_IdLogits, _IdLogits]]:
-    for block in top_logits(reader.model, reader.sae, reader.hook, LOGITS):
-        parts = (block.promoted_ids, block.promoted, block.suppressed_ids, block.suppressed)
-        for ids, values, low_ids, low_values in zip(*(part.tolist() for part in parts), strict=True):
-            yield list(zip(ids, values, strict=True)), list(zip(low_ids, low_values, strict=True))
-
-
-def _feature(
-    index: int,
-    count: _Counted,
-    norm: float,
-    promoted: _IdLogits,
-    suppressed: _IdLogits,
-    similar: list[Neighbor],
-    opposite: list[Neighbor],
-    coactive: list[Neighbor],
-    texts: _TokenTexts,
-) -> NewFeature:
-    return NewFeature(
-        index=index,
-        n_active_tokens=count.n_active_tokens,
-        n_active_sentences=count.n_active_sentences,
-        max_activation=count.max_activation,
-        mean_activation=count.mean_activation,
-        top_tokens=[TokenShare(texts[t], t, n, n / count.n_active_tokens) for t, n in count.top_tokens],
-        histogram=count.histogram,
-        quantiles=count.quantiles,
-        intervals=count.intervals,
-        decoder_norm=norm,
-        promoted=[TokenLogit(texts[t], t, logit) for t, logit in promoted],
-        suppressed=[TokenLogit(texts[t], t, logit) for t, logit in suppressed],
-        similar=similar,
-        opposite=opposite,
-        coactive=coactive,
-    )
-
-
-def _example_line(e: NewExample) -> str:
-    return json.dumps([e.feature, e.group, e.rank, e.sentence, e.peak, list(e.positions), list(e.values)]) + "\n"
-
-
-def _read_examples(file: Path) -> Iterator[NewExample]:
-    with file.open(encoding="utf-8") as lines:
-        for line in lines:
-            feature, group, rank, sentence, peak, positions, values = json.loads(line)
-            yield NewExample(feature, Group(group), rank, sentence, peak, positions, values)

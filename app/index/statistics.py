@@ -1,4 +1,4 @@
-"""One feature's statistics from all its firings, each exactly as docs/definitions.md has it."""
+"""The statistics of a block of features from all their firings, each exactly as docs/definitions.md has it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,88 +6,156 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import INTERVALS, Histogram, Interval, Quantile
-from app.index.recording import Float32, Int64, Recording
+from app.domain import HISTOGRAM_BINS, INTERVALS, QUANTILES, Histogram
+from app.index.recorded import Firings
+from app.index.recording import Float32, Int64, UInt32
 
-HISTOGRAM_BINS = 20
-QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 TOP_TOKENS = 10
 DENSITY_STEP = 0.25  # decimal orders a bar
 
 
 @dataclass(frozen=True)
-class Fired:
-    """Where one feature fires. rows, values, windows, positions: (n,), by token row; positions within the window.
+class Runs:
+    """Sentences in which a feature fires, by feature, then by sentence; one is a run of firings.
 
-    Sentence i of those where it fires is windows[bounds[i]]: its firings are [bounds[i]:bounds[i + 1]], its peak is
-    peaks[i] at position peak_positions[i], the first of equals.
+    begins: (n_runs + 1,) where each begins among the firings. features: counted from the block's first.
+    bounds: (n_features + 1,) where each feature's runs begin. peaks: the largest activation of each.
     """
 
-    rows: Int64
-    values: Float32
-    windows: Int64
-    positions: Int64
+    begins: Int64
     bounds: Int64
-    sentences: Int64
+    features: UInt32
+    windows: UInt32
     peaks: Float32
-    peak_positions: Int64
 
 
-def fired(recording: Recording, rows: NDArray[np.uint32], values: Float32) -> Fired:
-    """rows: ascending."""
-    wide = rows.astype(np.int64)
-    windows = recording.window_of[wide].astype(np.int64)
-    positions = wide - recording.starts[windows]
-    begins = np.flatnonzero(np.diff(windows, prepend=-1))
-    bounds = np.append(begins, len(wide))
-    if len(wide) == 0:
-        return Fired(wide, values, windows, positions, bounds, wide, values, wide)
-    peaks = np.maximum.reduceat(values, begins)
-    at_peak = np.flatnonzero(values == np.repeat(peaks, np.diff(bounds)))
-    first_at_peak = at_peak[np.searchsorted(at_peak, begins)]
-    return Fired(wide, values, windows, positions, bounds, windows[begins], peaks, positions[first_at_peak])
+@dataclass(frozen=True)
+class Statistics:
+    """Of n features. maxima: 0 where a feature never fired, and so all else of it.
+
+    quantiles: (n, 9) at domain.QUANTILES; histogram: (n, 20); interval_tokens, interval_sentences: (n, 5)
+    token_ids, token_counts: (n, TOP_TOKENS), the most frequent, the lower id first among equals; count 0: no more
+    """
+
+    n_tokens: Int64
+    n_sentences: Int64
+    maxima: Float32
+    means: NDArray[np.float64]
+    quantiles: Float32
+    histogram: Int64
+    interval_tokens: Int64
+    interval_sentences: Int64
+    token_ids: Int64
+    token_counts: Int64
 
 
-def interval_of(values: Float32, top: float, n: int) -> Int64:
-    """Which of n equal widths of (0, top] each value lies in: j where j * top / n < value <= (j + 1) * top / n."""
-    edges = np.arange(1, n + 1) * top / n
-    return np.searchsorted(edges, values.astype(np.float64), side="left")
+def find_runs(firings: Firings) -> Runs:
+    n = len(firings.windows)
+    new = np.ones(n, dtype=bool)
+    np.not_equal(firings.windows[1:], firings.windows[:-1], out=new[1:])
+    fired = np.flatnonzero(np.diff(firings.bounds))
+    new[firings.bounds[fired]] = True
+    begins = np.flatnonzero(new)
+    bounds = np.searchsorted(begins, firings.bounds)
+    features = np.repeat(np.arange(firings.n_features, dtype=np.uint32), np.diff(bounds))
+    peaks = np.maximum.reduceat(firings.values, begins) if n else firings.values
+    return Runs(np.append(begins, n), bounds, features, firings.windows[begins], peaks)
 
 
-def histogram(values: Float32) -> Histogram:
-    """Over HISTOGRAM_BINS equal widths of (0, max]; empty for a feature that never fired."""
-    if len(values) == 0:
-        return Histogram([], [])
-    top = float(values.max())
-    counts = np.bincount(interval_of(values, top, HISTOGRAM_BINS), minlength=HISTOGRAM_BINS)
-    return Histogram([step * top / HISTOGRAM_BINS for step in range(HISTOGRAM_BINS + 1)], counts.tolist())
-
-
-def intervals(found: Fired) -> list[Interval]:
-    """Five equal widths of (0, max], weakest first: firings in each, and sentences whose peak lies in it."""
-    if len(found.values) == 0:
-        return []
-    top = float(found.values.max())
-    tokens = np.bincount(interval_of(found.values, top, INTERVALS), minlength=INTERVALS).tolist()
-    sentences = np.bincount(interval_of(found.peaks, top, INTERVALS), minlength=INTERVALS).tolist()
-    return [Interval(j * top / INTERVALS, (j + 1) * top / INTERVALS, tokens[j], sentences[j]) for j in range(INTERVALS)]
-
-
-def quantiles(values: Float32) -> list[Quantile]:
-    """For each share the smallest value such that at least that share of the values are no larger."""
-    if len(values) == 0:
-        return []
-    ordered = np.sort(values)
+def summarize(firings: Firings, runs: Runs) -> Statistics:
+    n = firings.n_features
+    n_tokens = np.diff(firings.bounds)
+    fired = np.flatnonzero(n_tokens)
+    maxima, means = np.zeros(n, np.float32), np.zeros(n)
+    begins = firings.bounds[fired]
+    if len(fired):
+        maxima[fired] = np.maximum.reduceat(firings.values, begins)
+        means[fired] = np.add.reduceat(firings.values, begins, dtype=np.float64) / n_tokens[fired]
+    ordered = firings.values.copy()
+    histogram = np.zeros((n, HISTOGRAM_BINS), np.int64)
+    interval_tokens = np.zeros((n, INTERVALS), np.int64)
+    bars, fifths = upper_edges(maxima, HISTOGRAM_BINS), upper_edges(maxima, INTERVALS)
+    edges = np.concatenate([bars, fifths], axis=1)
+    for i in fired.tolist():
+        own = ordered[firings.bounds[i] : firings.bounds[i + 1]]
+        own.sort()
+        below = own.searchsorted(edges[i], side="right")
+        histogram[i], interval_tokens[i] = below[:HISTOGRAM_BINS], below[HISTOGRAM_BINS:]
+    histogram[:, 1:] -= histogram[:, :-1].copy()
+    interval_tokens[:, 1:] -= interval_tokens[:, :-1].copy()
     # The small subtraction keeps a product such as 0.1 * 30, a hair above 3, from being rounded up to 4.
-    places = [max(0, int(np.ceil(share * len(ordered) - 1e-9)) - 1) for share in QUANTILES]
-    return [Quantile(share, float(ordered[place])) for share, place in zip(QUANTILES, places, strict=True)]
+    ranks = np.maximum(np.ceil(n_tokens[fired, None] * np.array(QUANTILES) - 1e-9).astype(np.int64) - 1, 0)
+    quantiles = np.zeros((n, len(QUANTILES)), np.float32)
+    quantiles[fired] = ordered[begins[:, None] + ranks]
+    of_level = np.bincount(levels(runs, fifths) + runs.features * np.int64(INTERVALS), minlength=n * INTERVALS)
+    token_ids, token_counts = top_tokens(firings)
+    return Statistics(
+        n_tokens=n_tokens,
+        n_sentences=np.diff(runs.bounds),
+        maxima=maxima,
+        means=means,
+        quantiles=quantiles,
+        histogram=histogram,
+        interval_tokens=interval_tokens,
+        interval_sentences=of_level.reshape(n, INTERVALS),
+        token_ids=token_ids,
+        token_counts=token_counts,
+    )
 
 
-def top_tokens(token_ids: NDArray[np.uint32]) -> list[tuple[int, int]]:
-    """The most frequent ids with their counts, the lower id first among equals."""
-    ids, counts = np.unique(token_ids, return_counts=True)
-    order = np.lexsort((ids, -counts))[:TOP_TOKENS]
-    return [(int(ids[i]), int(counts[i])) for i in order]
+def upper_edges(maxima: Float32, n: int) -> Float32:
+    """(n_features, n): the largest float32 that lies in the j-th of n equal widths of (0, max], weakest first.
+
+    A value belongs to the first width whose upper edge, (j + 1) * max / n in float64, it does not exceed.
+    """
+    exact = np.arange(1, n + 1) * maxima.astype(np.float64)[:, None] / n
+    edges = exact.astype(np.float32)
+    above = edges.astype(np.float64) > exact
+    edges[above] = np.nextafter(edges[above], np.float32(0))
+    return edges
+
+
+def levels(runs: Runs, fifths: Float32) -> NDArray[np.int64]:
+    """(n_runs,): in which fifth of (0, max] each run's peak lies, 0 for the weakest. fifths: upper_edges."""
+    level = np.zeros(len(runs.peaks), np.int64)
+    n = np.diff(runs.bounds)
+    for j in range(INTERVALS - 1):
+        level += runs.peaks > np.repeat(fifths[:, j], n)
+    return level
+
+
+def top_tokens(firings: Firings) -> tuple[Int64, Int64]:
+    """(n, TOP_TOKENS) ids and counts of the tokens on which each feature fires most."""
+    n = firings.n_features
+    features = np.repeat(np.arange(n, dtype=np.uint64), np.diff(firings.bounds))
+    keys = (features << np.uint64(32)) | firings.token_ids
+    keys.sort()
+    begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.zeros(0, np.int64)
+    counts = np.diff(np.append(begins, len(keys)))
+    keys = keys[begins]
+    of_feature = (keys >> np.uint64(32)).astype(np.int64)
+    # Only those that reach the count of their feature's tenth need be sorted.
+    reach = np.searchsorted(keys, np.arange(n + 1, dtype=np.uint64) << np.uint64(32))
+    least = np.ones(n, np.int64)
+    for i in np.flatnonzero(np.diff(reach) > TOP_TOKENS).tolist():
+        own = counts[reach[i] : reach[i + 1]]
+        least[i] = np.partition(own, len(own) - TOP_TOKENS)[len(own) - TOP_TOKENS]
+    candidates = np.flatnonzero(counts >= least[of_feature])
+    order = candidates[np.lexsort((-counts[candidates], of_feature[candidates]))]
+    rank = rank_in_group(of_feature[order])
+    order, rank = order[rank < TOP_TOKENS], rank[rank < TOP_TOKENS]
+    token_ids, token_counts = np.zeros((n, TOP_TOKENS), np.int64), np.zeros((n, TOP_TOKENS), np.int64)
+    token_ids[of_feature[order], rank] = (keys[order] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    token_counts[of_feature[order], rank] = counts[order]
+    return token_ids, token_counts
+
+
+def rank_in_group(groups: NDArray[np.integer]) -> Int64:
+    """groups: (n,), equal ones side by side -> each one's place in its group, from 0."""
+    if len(groups) == 0:
+        return np.zeros(0, np.int64)
+    begins = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]]))
+    return np.arange(len(groups)) - np.repeat(begins, np.diff(np.append(begins, len(groups))))
 
 
 def density_histogram(n_active: Sequence[int] | Int64, n_tokens: int) -> Histogram:

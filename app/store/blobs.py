@@ -4,21 +4,36 @@ import json
 import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate, islice
 from typing import Any
 
-from app.domain import Histogram, Interval, Neighbor, NewFeature, Quantile, TokenLogit, TokenShare, TokenSpan
+from app.domain import (
+    HISTOGRAM_BINS,
+    INTERVALS,
+    QUANTILES,
+    Histogram,
+    Interval,
+    Neighbor,
+    Quantile,
+    TokenLogit,
+    TokenShare,
+    TokenSpan,
+)
 
 # Values are scaled so that the largest of an example becomes 2^15: half floats keep three digits from there down to
 # 2^-14, nine decimal orders below the peak, whatever the activations' own size.
-_TOP = 2.0**15
+TOP_OF_EXAMPLE = 2.0**15
+SMALLEST_SCALE = 2.0**-126  # the smallest float32 that keeps all its digits
+STATISTICS_VERSION = 1
+_DEFLATED = 0x78  # how statistics of version 0 begin, which were deflated JSON
 
 
-def pack_spans(spans: Sequence[TokenSpan]) -> bytes:
-    """Spans that follow one another from 0 on, as their lengths in LEB128: mostly a byte a token."""
+def pack_lengths(lengths: Iterable[int]) -> bytes:
+    """The lengths of spans that follow one another from 0 on, in LEB128: mostly a byte a token."""
     packed = bytearray()
-    for span in spans:
-        length = span.end - span.start
+    for length in lengths:
         while length > 0x7F:
             packed.append(length & 0x7F | 0x80)
             length >>= 7
@@ -38,21 +53,11 @@ def unpack_spans(packed: bytes) -> list[TokenSpan]:
     return spans
 
 
-def pack_firings(positions: Sequence[int], values: Sequence[float]) -> bytes:
+def unpack_firings(packed: bytes) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """n values above 0 at n ascending token positions, as n (uint16), the steps between positions, scale and values.
 
     Steps are a byte each where all are below 256 (nearly always), else uint16, told apart by the length.
     """
-    n = len(positions)
-    if n == 0:
-        return b""
-    scale = max(values) / _TOP
-    steps = [position - before for position, before in zip(positions, (0, *positions), strict=False)]
-    kind = "B" if max(steps) < 256 else "H"
-    return struct.pack(f"<H{n}{kind}f{n}e", n, *steps, scale, *(value / scale for value in values))
-
-
-def unpack_firings(packed: bytes) -> tuple[tuple[int, ...], tuple[float, ...]]:
     if not packed:
         return (), ()
     n = int.from_bytes(packed[:2], "little")
@@ -62,40 +67,21 @@ def unpack_firings(packed: bytes) -> tuple[tuple[int, ...], tuple[float, ...]]:
     return tuple(accumulate(numbers[:n])), tuple(value * scale for value in numbers[n + 1 :])
 
 
-def pack_top_tokens(tokens: Iterable[TokenShare]) -> str:
-    return _json([[token.token, token.token_id, token.n] for token in tokens])
-
-
 def unpack_top_tokens(packed: str, n_active_tokens: int) -> list[TokenShare]:
     return [TokenShare(token, token_id, n, n / n_active_tokens) for token, token_id, n in json.loads(packed)]
 
 
-def pack_statistics(feature: NewFeature) -> bytes:
-    """Everything of a feature that no list sorts by, as one JSON array, deflated: it then fits a page beside others."""
-    packed = _json(
-        [
-            list(feature.histogram.counts),
-            [[q.share, _short(q.value)] for q in feature.quantiles],
-            [[interval.n_tokens, interval.n_sentences] for interval in feature.intervals],
-            _short(feature.decoder_norm),
-            [_logits(feature.promoted), _logits(feature.suppressed)],
-            [_neighbors(feature.similar), _neighbors(feature.opposite), _neighbors(feature.coactive)],
-        ]
-    )
-    return zlib.compress(packed.encode(), 9)
-
-
 def unpack_statistics(packed: bytes, max_activation: float, names: Mapping[int, str]) -> dict[str, Any]:
-    """The fields of a NewFeature that `pack_statistics` kept. names: labels of neighbours, by feature index."""
-    histogram, quantiles, intervals, norm, (promoted, suppressed), neighbors = json.loads(zlib.decompress(packed))
-    similar, opposite, coactive = ([Neighbor(i, v, names.get(i)) for i, v in group] for group in neighbors)
+    """What stands in no column of a feature's own. names: labels of neighbours, by feature index."""
+    found = _read(packed)
+    similar, opposite, coactive = ([Neighbor(i, v, names.get(i)) for i, v in group] for group in found.neighbors)
     return {
-        "histogram": Histogram(_widths(max_activation, len(histogram)), histogram),
-        "quantiles": [Quantile(share, value) for share, value in quantiles],
-        "intervals": _intervals(max_activation, intervals),
-        "decoder_norm": norm,
-        "promoted": [TokenLogit(*logit) for logit in promoted],
-        "suppressed": [TokenLogit(*logit) for logit in suppressed],
+        "histogram": Histogram(_widths(max_activation, len(found.histogram)), found.histogram),
+        "quantiles": found.quantiles,
+        "intervals": _intervals(max_activation, found.intervals),
+        "decoder_norm": found.norm,
+        "promoted": [TokenLogit(*logit) for logit in found.promoted],
+        "suppressed": [TokenLogit(*logit) for logit in found.suppressed],
         "similar": similar,
         "opposite": opposite,
         "coactive": coactive,
@@ -103,14 +89,73 @@ def unpack_statistics(packed: bytes, max_activation: float, names: Mapping[int, 
 
 
 def neighbor_indices(packed: bytes) -> set[int]:
-    return {index for group in json.loads(zlib.decompress(packed))[5] for index, _ in group}
+    return {index for group in _read(packed).neighbors for index, _ in group}
 
 
 def unpack_quantiles(packed: bytes) -> list[Quantile]:
-    return [Quantile(share, value) for share, value in json.loads(zlib.decompress(packed))[1]]
+    return _read(packed).quantiles
 
 
-def _intervals(top: float, counts: Sequence[Sequence[int]]) -> list[Interval]:
+@dataclass(frozen=True)
+class _Statistics:
+    """intervals: (tokens, sentences) each; promoted, suppressed: (token, id, logit); neighbors: (index, value)."""
+
+    histogram: list[int]
+    quantiles: list[Quantile]
+    intervals: list[tuple[int, int]]
+    norm: float
+    promoted: list[tuple[str, int, float]]
+    suppressed: list[tuple[str, int, float]]
+    neighbors: list[list[tuple[int, float]]]
+
+
+def _read(packed: bytes) -> _Statistics:
+    """A version byte, three lengths, numbers as packing.FeatureBlock lays them out, and the tokens' texts as JSON."""
+    if packed[0] == _DEFLATED:
+        return _read_version_0(packed)
+    _, n_logits, n_similar, n_coactive = packed[:4]
+    numbers = _layout(n_logits, n_similar, n_coactive)
+    values = iter(numbers.unpack_from(packed, 4))
+
+    def take(n: int) -> list[Any]:
+        return list(islice(values, n))
+
+    histogram, quantiles, tokens, sentences = (take(n) for n in (HISTOGRAM_BINS, len(QUANTILES), INTERVALS, INTERVALS))
+    (norm,) = take(1)
+    ids, logits = (take(2 * n_logits), take(2 * n_logits))
+    similar, cosines = (take(2 * n_similar), take(2 * n_similar))
+    coactive, jaccard = (take(n_coactive), take(n_coactive))
+    texts = json.loads(packed[4 + numbers.size :])
+    named = [(text, id, _short(logit)) for text, id, logit in zip(texts, ids, logits, strict=True)]
+    alike = [(index, _short(cosine)) for index, cosine in zip(similar, cosines, strict=True)]
+    together = [(index, _short(share)) for index, share in zip(coactive, jaccard, strict=True) if share > 0]
+    fired = quantiles[-1] > 0
+    return _Statistics(
+        histogram=histogram if fired else [],
+        quantiles=[Quantile(share, _short(q)) for share, q in zip(QUANTILES, quantiles, strict=True)] if fired else [],
+        intervals=list(zip(tokens, sentences, strict=True)) if fired else [],
+        norm=_short(norm),
+        promoted=named[:n_logits],
+        suppressed=named[n_logits:],
+        neighbors=[alike[:n_similar], alike[n_similar:], together],
+    )
+
+
+@cache
+def _layout(n_logits: int, n_similar: int, n_coactive: int) -> struct.Struct:
+    statistics = f"{HISTOGRAM_BINS}I{len(QUANTILES)}f{2 * INTERVALS}If"
+    neighbors = f"{2 * n_similar}I{2 * n_similar}f{n_coactive}I{n_coactive}f"
+    return struct.Struct(f"<{statistics}{2 * n_logits}I{2 * n_logits}f{neighbors}")
+
+
+def _read_version_0(packed: bytes) -> _Statistics:
+    histogram, quantiles, intervals, norm, (promoted, suppressed), neighbors = json.loads(zlib.decompress(packed))
+    return _Statistics(
+        histogram, [Quantile(*quantile) for quantile in quantiles], intervals, norm, promoted, suppressed, neighbors
+    )
+
+
+def _intervals(top: float, counts: Sequence[tuple[int, int]]) -> list[Interval]:
     edges = _widths(top, len(counts))
     return [
         Interval(low, high, n_tokens, n_sentences)
@@ -123,18 +168,6 @@ def _widths(top: float, n: int) -> list[float]:
     return [step * top / n for step in range(n + 1)] if n else []
 
 
-def _logits(logits: Sequence[TokenLogit]) -> list[Any]:
-    return [[logit.token, logit.token_id, _short(logit.logit)] for logit in logits]
-
-
-def _neighbors(neighbors: Sequence[Neighbor]) -> list[Any]:
-    return [[neighbor.index, _short(neighbor.value)] for neighbor in neighbors]
-
-
 def _short(value: float) -> float:
-    """Six significant digits: more than any page shows, and half the bytes."""
+    """Six significant digits: more than any page shows, and no more than float32 holds."""
     return float(f"{value:.6g}")
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,20 +1,18 @@
 """Writing a dictionary: rows under a new key that nobody reads, then made visible in one transaction."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, LargeBinary, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import Dictionary, NewDictionary, NewExample, NewFeature, Sentence, TokenLogit, TokenShare
+from app.domain import Dictionary, NewDictionary
 from app.errors import Conflict
-from app.store.blobs import pack_firings, pack_spans, pack_statistics, pack_top_tokens
 from app.store.database import Database
 from app.store.dictionaries import get_dictionary, to_dictionary
-from app.store.examples import GROUPS
 from app.store.tables import (
     FIRES,
     PROMOTES,
@@ -25,8 +23,10 @@ from app.store.tables import (
     FeatureTokenRow,
     LabelRow,
     SentenceRow,
-    folded,
 )
+
+if TYPE_CHECKING:  # numpy is loaded by builds alone
+    from app.store.packing import ExampleBlock, FeatureBlock
 
 ROWS_A_TRANSACTION = 20_000  # other writers wait no longer than this many rows take
 _PARTS: tuple[type[Base], ...] = (ExampleRow, FeatureTokenRow, FeatureRow, SentenceRow)
@@ -42,8 +42,23 @@ def check_id_free(database: Database, id: str) -> None:
             )
 
 
+@dataclass(frozen=True)
+class SentenceValues:
+    """A sentence ready to be stored. boundaries: see blobs.pack_lengths; the rest as domain.Sentence has it."""
+
+    number: int
+    text: str
+    boundaries: bytes
+    metadata: Mapping[str, Any]
+    record: int
+    offset: int
+
+
 class IndexWriter:
-    """One build on its way into the store. What an earlier, killed one of the same id left behind goes first."""
+    """One build on its way into the store. What an earlier, killed one of the same id left behind goes first.
+
+    new: what is known when writing begins; `publish` is told everything.
+    """
 
     def __init__(self, database: Database, new: NewDictionary) -> None:
         self.database = database
@@ -55,82 +70,62 @@ class IndexWriter:
             session.flush()
             self.key = row.key
 
-    def add_sentences(self, sentences: Iterable[Sentence]) -> None:
-        self._add(SentenceRow, sentences, self._sentence)
+    def add_sentences(self, sentences: Iterable[SentenceValues]) -> None:
+        rows = ((self.key, s.number, s.text, s.boundaries, dict(s.metadata), s.record, s.offset) for s in sentences)
+        self._add(SentenceRow, ("dictionary", "number", "text", "boundaries", "metadata", "record", "offset"), rows)
 
-    def add_features(self, features: Iterable[NewFeature]) -> None:
+    def add_examples(self, block: "ExampleBlock") -> None:
+        columns = ("dictionary", "feature", "group", "rank", "sentence", "peak", "firings")
+        self._add(ExampleRow, columns, ((self.key, *row) for row in block.rows()))
+
+    def add_features(self, block: "FeatureBlock") -> None:
         """The features, and the tokens by which lists find them."""
-        for some in _pieces(features):
-            self._add(FeatureRow, some, self._feature)
-            tokens = {
-                (kind, folded(token.token), feature.index)
-                for feature in some
-                for kind, group in ((FIRES, feature.top_tokens), (PROMOTES, feature.promoted))
-                for token in _tokens(group)
-            }
-            self._add(FeatureTokenRow, sorted(tokens), self._token)
+        columns = (
+            *("dictionary", "index", "n_active_tokens", "n_active_sentences", "max_activation", "mean_activation"),
+            *("top_tokens", "statistics"),
+        )
+        self._add(FeatureRow, columns, ((self.key, *row) for row in block.rows()))
+        for kind, group in ((FIRES, block.top_tokens), (PROMOTES, block.promoted)):
+            rows = ((self.key, kind, token, feature) for token, feature in block.token_rows(group))
+            self._add(FeatureTokenRow, ("dictionary", "kind", "token", "feature"), rows)
 
-    def add_examples(self, examples: Iterable[NewExample]) -> None:
-        self._add(ExampleRow, examples, self._example)
-
-    def publish(self, replace: bool) -> Dictionary:
+    def publish(self, new: NewDictionary, replace: bool) -> Dictionary:
         """The build becomes the dictionary, in one transaction. Raises Conflict where one has come up meanwhile."""
         with self.database.write() as session:
-            row = session.get_one(DictionaryRow, self.key)
-            older = update(DictionaryRow).where(DictionaryRow.published, DictionaryRow.id == row.id)
+            session.execute(update(DictionaryRow).where(DictionaryRow.key == self.key).values(**asdict(new)))
+            older = update(DictionaryRow).where(DictionaryRow.published, DictionaryRow.id == new.id)
             if replace:
                 session.execute(older.values(published=False))
-            elif session.scalar(select(DictionaryRow.key).where(DictionaryRow.published, DictionaryRow.id == row.id)):
+            elif session.scalar(select(DictionaryRow.key).where(DictionaryRow.published, DictionaryRow.id == new.id)):
                 raise Conflict(
-                    f"A dictionary {row.id!r} has come up meanwhile; give --replace to put this in its place."
+                    f"A dictionary {new.id!r} has come up meanwhile; give --replace to put this in its place."
                 )
+            row = session.get_one(DictionaryRow, self.key)
             row.published = True
             dictionary = to_dictionary(row)
         _remove_builds(self.database, dictionary.id, published=False)
         return dictionary
 
-    def _add(self, table: type[Base], items: Iterable[T], to_row: Callable[[T], dict[str, Any]]) -> None:
-        for some in _pieces(items):
+    def _add(self, table: type[Base], columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+        """rows: values of the columns (named as the database names them). Plain tuples, since there can be millions."""
+        for some in _pieces(rows):
             with self.database.write() as session:
-                session.execute(insert(table), [to_row(item) for item in some])
+                _insert(session.connection(), table.__table__, columns, some)
 
-    def _sentence(self, sentence: Sentence) -> dict[str, Any]:
-        return {
-            "dictionary": self.key,
-            "number": sentence.number,
-            "text": sentence.text,
-            "boundaries": pack_spans(sentence.spans),
-            "details": dict(sentence.metadata),
-            "record": sentence.record,
-            "offset": sentence.offset,
-        }
 
-    def _feature(self, feature: NewFeature) -> dict[str, Any]:
-        return {
-            "dictionary": self.key,
-            "index": feature.index,
-            "n_active_tokens": feature.n_active_tokens,
-            "n_active_sentences": feature.n_active_sentences,
-            "max_activation": feature.max_activation,
-            "mean_activation": feature.mean_activation,
-            "top_tokens": pack_top_tokens(feature.top_tokens),
-            "statistics": pack_statistics(feature),
-        }
-
-    def _token(self, found: tuple[int, str, int]) -> dict[str, Any]:
-        kind, token, feature = found
-        return {"dictionary": self.key, "kind": kind, "token": token, "feature": feature}
-
-    def _example(self, example: NewExample) -> dict[str, Any]:
-        return {
-            "dictionary": self.key,
-            "feature": example.feature,
-            "group": GROUPS.index(example.group),
-            "rank": example.rank,
-            "sentence": example.sentence,
-            "peak": example.peak,
-            "firings": pack_firings(example.positions, example.values),
-        }
+def _insert(connection: Connection, table: Any, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    if connection.dialect.paramstyle != "qmark":
+        # SQLAlchemy sends many rows a statement there, which it cannot where parameters count by place.
+        connection.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
+        return
+    dialect = connection.dialect
+    binders = [table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in columns]
+    for place, binder in enumerate(binders):
+        if binder is not None and not isinstance(table.c[columns[place]].type, LargeBinary):
+            rows = [(*row[:place], binder(row[place]), *row[place + 1 :]) for row in rows]
+    prepare = dialect.identifier_preparer.quote
+    names, places = ", ".join(prepare(name) for name in columns), ", ".join("?" * len(columns))
+    connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) VALUES ({places})", rows)  # noqa: S608 - no input
 
 
 def remove_dictionary(database: Database, id: str) -> None:
@@ -166,7 +161,3 @@ def _pieces(items: Iterable[T]) -> Iterator[Sequence[T]]:
     rest = iter(items)
     while some := list(islice(rest, ROWS_A_TRANSACTION)):
         yield some
-
-
-def _tokens(group: Sequence[TokenShare] | Sequence[TokenLogit]) -> Sequence[TokenShare | TokenLogit]:
-    return group

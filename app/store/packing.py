@@ -1,0 +1,205 @@
+"""Blobs and rows made by the block, from arrays: what the writer stores. What they hold stands in blobs.py."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.domain import HISTOGRAM_BINS, INTERVALS, QUANTILES
+from app.store.blobs import SMALLEST_SCALE, STATISTICS_VERSION, TOP_OF_EXAMPLE
+from app.store.tables import folded
+
+Ints = NDArray[np.integer]
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class ExampleBlock:
+    """Examples in the order of features, groups and ranks, all (n,).
+
+    groups: places in domain.Group; peaks: token positions, -1 where there is none; firings_of: which of the packed
+    firings an example has.
+    """
+
+    features: Ints
+    groups: Ints
+    ranks: Ints
+    sentences: Ints
+    peaks: Ints
+    firings: Sequence[bytes]
+    firings_of: Ints
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Feature, group, rank, sentence, peak, firings."""
+        peaks = (None if peak < 0 else peak for peak in self.peaks.tolist())
+        firings = (self.firings[i] for i in self.firings_of.tolist())
+        lists = (column.tolist() for column in (self.features, self.groups, self.ranks, self.sentences))
+        return zip(*lists, peaks, firings, strict=True)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """(n, k) token ids with a number each, strongest first."""
+
+    ids: Ints
+    values: Ints | Floats
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """(n, k) feature indices with their cosine or Jaccard share, strongest first; value 0 of a share: no more."""
+
+    features: Ints
+    values: Floats
+
+
+@dataclass(frozen=True)
+class FeatureBlock:
+    """Every statistic of n features, from index `first` on, each an array of n rows. As domain.NewFeature has them.
+
+    top_tokens: values are counts, 0 for no more. texts: each token's text.
+    """
+
+    first: int
+    n_active_tokens: Ints
+    n_active_sentences: Ints
+    max_activation: Floats
+    mean_activation: Floats
+    top_tokens: Tokens
+    histogram: Ints
+    quantiles: Floats
+    interval_tokens: Ints
+    interval_sentences: Ints
+    decoder_norm: Floats
+    promoted: Tokens
+    suppressed: Tokens
+    similar: Neighbors
+    opposite: Neighbors
+    coactive: Neighbors
+    texts: Mapping[int, str]
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Index, n_active_tokens, n_active_sentences, max and mean activation, top_tokens, statistics."""
+        n = len(self.n_active_tokens)
+        lists = (
+            column.tolist()
+            for column in (self.n_active_tokens, self.n_active_sentences, self.max_activation, self.mean_activation)
+        )
+        return zip(range(self.first, self.first + n), *lists, self._top_tokens(), self._statistics(), strict=True)
+
+    def token_rows(self, group: Tokens) -> Iterator[tuple[str, int]]:
+        """Folded token and feature, each pair once, in the order of both."""
+        there = np.asarray(group.values) != 0
+        features = np.broadcast_to(np.arange(len(group.ids))[:, None], group.ids.shape)[there]
+        ids, which = np.unique(np.asarray(group.ids)[there], return_inverse=True)
+        tokens = [folded(self.texts[token]) for token in ids.tolist()]
+        ordered = sorted(set(tokens))
+        place = {token: i for i, token in enumerate(ordered)}
+        places = np.array([place[token] for token in tokens], dtype=np.int64)
+        pairs = np.unique(places[which] * max(len(group.ids), 1) + features)
+        for pair in pairs.tolist():
+            at, feature = divmod(pair, len(group.ids))
+            yield ordered[at], self.first + feature
+
+    def _top_tokens(self) -> Iterator[str]:
+        named = _Json(self.texts)
+        for ids, counts in zip(self.top_tokens.ids.tolist(), self.top_tokens.values.tolist(), strict=True):
+            pairs = (f"[{named[token]},{token},{n}]" for token, n in zip(ids, counts, strict=True) if n)
+            yield f"[{','.join(pairs)}]"
+
+    def _statistics(self) -> Iterator[bytes]:
+        n_logits, n_similar, n_coactive = (
+            group.shape[1] for group in (self.promoted.ids, self.similar.features, self.coactive.features)
+        )
+        kind = np.dtype(
+            [
+                ("version", "u1"),
+                ("lengths", "u1", 3),
+                ("histogram", "<u4", HISTOGRAM_BINS),
+                ("quantiles", "<f4", len(QUANTILES)),
+                ("intervals", "<u4", (2, INTERVALS)),
+                ("norm", "<f4"),
+                *((name, "<u4", n_logits) for name in ("promoted_ids", "suppressed_ids")),
+                *((name, "<f4", n_logits) for name in ("promoted", "suppressed")),
+                *((name, "<u4", n_similar) for name in ("similar", "opposite")),
+                *((name, "<f4", n_similar) for name in ("cosines", "opposite_cosines")),
+                ("coactive", "<u4", n_coactive),
+                ("jaccard", "<f4", n_coactive),
+            ]
+        )
+        packed = np.zeros(len(self.n_active_tokens), kind)
+        packed["version"] = STATISTICS_VERSION
+        packed["lengths"] = n_logits, n_similar, n_coactive
+        packed["histogram"], packed["quantiles"] = self.histogram, self.quantiles
+        packed["intervals"][:, 0], packed["intervals"][:, 1] = self.interval_tokens, self.interval_sentences
+        packed["norm"] = self.decoder_norm
+        packed["promoted_ids"], packed["promoted"] = self.promoted.ids, self.promoted.values
+        packed["suppressed_ids"], packed["suppressed"] = self.suppressed.ids, self.suppressed.values
+        packed["similar"], packed["cosines"] = self.similar.features, self.similar.values
+        packed["opposite"], packed["opposite_cosines"] = self.opposite.features, self.opposite.values
+        packed["coactive"], packed["jaccard"] = self.coactive.features, self.coactive.values
+        data, size = packed.tobytes(), kind.itemsize
+        named = _Json(self.texts)
+        tokens = np.concatenate([self.promoted.ids, self.suppressed.ids], axis=1).tolist()
+        for i, ids in enumerate(tokens):
+            yield data[i * size : (i + 1) * size] + f"[{','.join([named[token] for token in ids])}]".encode()
+
+
+class _Json(dict[int, str]):
+    """Each token's text as JSON, made once."""
+
+    def __init__(self, texts: Mapping[int, str]) -> None:
+        super().__init__()
+        self.texts = texts
+
+    def __missing__(self, token_id: int) -> str:
+        self[token_id] = json.dumps(self.texts[token_id], ensure_ascii=False)
+        return self[token_id]
+
+
+def pack_runs(
+    positions: Ints, values: NDArray[np.float32], begins: NDArray[np.int64], ends: NDArray[np.int64]
+) -> tuple[list[bytes], NDArray[np.int64]]:
+    """Blobs (see blobs.unpack_firings) of firings begins[i] to ends[i] - 1, and the position of each one's peak.
+
+    positions ascend within a run; values are above 0. Of equal peaks the first counts.
+    """
+    lengths = ends - begins
+    if len(lengths) == 0:
+        return [], np.zeros(0, np.int64)
+    firsts = np.cumsum(lengths) - lengths
+    within = np.arange(int(lengths.sum())) - np.repeat(firsts, lengths)
+    taken = within + np.repeat(begins, lengths)
+    values, positions = values[taken], positions[taken].astype(np.int64)
+    steps = np.diff(positions, prepend=0)
+    steps[firsts] = positions[firsts]
+    peaks = np.maximum.reduceat(values, firsts)
+    at_peak = np.flatnonzero(values == np.repeat(peaks, lengths))
+    peak_positions = positions[at_peak[np.searchsorted(at_peak, firsts)]]
+    scales = np.maximum(peaks / np.float32(TOP_OF_EXAMPLE), np.float32(SMALLEST_SCALE))
+    halves = (values / np.repeat(scales, lengths)).astype("<f2")
+
+    width = np.where(np.maximum.reduceat(steps, firsts) < 256, 1, 2)
+    sizes = 6 + (width + 2) * lengths
+    offsets = np.cumsum(sizes) - sizes
+    packed = np.zeros(int(sizes.sum()), np.uint8)
+
+    def put(at: NDArray[np.int64], data: NDArray[Any]) -> None:
+        """data: numbers of one kind, each to begin at its own byte."""
+        raw = np.ascontiguousarray(data).view(np.uint8).reshape(len(data), data.itemsize)
+        for byte in range(data.itemsize):
+            packed[at + byte] = raw[:, byte]
+
+    put(offsets, lengths.astype("<u2"))
+    step_at = np.repeat(offsets + 2, lengths) + within * np.repeat(width, lengths)
+    narrow = np.repeat(width == 1, lengths)
+    put(step_at[narrow], steps[narrow].astype(np.uint8))
+    put(step_at[~narrow], steps[~narrow].astype("<u2"))
+    scale_at = offsets + 2 + width * lengths
+    put(scale_at, scales.astype("<f4"))
+    put(np.repeat(scale_at + 4, lengths) + 2 * within, halves)
+    data = packed.tobytes()
+    return [data[a:b] for a, b in zip(offsets.tolist(), (offsets + sizes).tolist(), strict=True)], peak_positions
