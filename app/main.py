@@ -5,17 +5,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from anyio import to_thread
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import PlainTextResponse
 
+from app import health
+from app import metrics as metrics_page
 from app.access.identity import Doorkeeper, server_key
-from app.access.routes import check_roles, needs
+from app.access.routes import check_roles
 from app.access.rule import check_access
 from app.api import routes as api
 from app.engine.runtime import Runtime
-from app.middleware import BodyLimit, HeadAsGet, SecurityHeaders
+from app.metrics import Metrics
+from app.middleware.head import HeadAsGet
+from app.middleware.headers import SecurityHeaders
+from app.middleware.hosts import HostCheck, known_hosts
+from app.middleware.limits import RequestLimits
+from app.middleware.observe import Observe
+from app.middleware.root_path import RootPath
 from app.pages import (
     admin,
     api_docs,
@@ -30,8 +38,6 @@ from app.pages import (
     sign_in,
 )
 from app.pages.assets import Assets
-from app.roles import Role
-from app.serving import ReadSession
 from app.settings import Settings, database_url
 from app.store.database import Database
 from app.store.dictionaries import list_dictionaries
@@ -51,12 +57,12 @@ PAGES = (
     admin,
 )
 PAGE_THREADS = 40  # as Starlette has them
-health = APIRouter(dependencies=[needs(Role.ANYONE)])
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The application; its database is opened (and brought to the newest schema) when it starts. Raises Invalid."""
     check_access(settings)
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -79,23 +85,31 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         middleware=[
+            Middleware(Observe, metrics=metrics),
             Middleware(SecurityHeaders),
+            Middleware(HostCheck, hosts=known_hosts(settings), refuse=errors.respond),
             Middleware(HeadAsGet),
             Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4),
-            Middleware(BodyLimit, limit=settings.max_body, refuse=errors.respond),
+            *([Middleware(RootPath, prefix=settings.root_path)] if settings.root_path else []),
+            Middleware(RequestLimits, max_body=settings.max_body, refuse=errors.respond),
         ],
     )
     for kind, handler in errors.HANDLERS.items():
         app.add_exception_handler(kind, handler)
     app.state.settings = settings
+    app.state.metrics = metrics
     app.state.runtime = Runtime(settings)
     app.state.scales = KnownScales()
     app.include_router(api.router, prefix="/api/v1")
     for page in PAGES:
         app.include_router(page.router, include_in_schema=False)
-    app.include_router(health, include_in_schema=False)
-    app.mount("/static", Assets(), name="static")
+    for watched in (health, metrics_page):
+        app.include_router(watched.router, include_in_schema=False)
+    static = Assets()
+    app.mount("/static", static, name="static")
     check_roles(app)
+    app.state.paths = {route.endpoint: route.path for route in iter_route_contexts(app.routes) if route.endpoint}
+    app.state.paths[static] = "/static"
     return app
 
 
@@ -107,10 +121,3 @@ def _load_all(app: FastAPI) -> None:
         reason = app.state.runtime.load(one)
         if reason is not None:
             logging.getLogger("featurescope").warning("%s: no live side: %s", one.id, reason)
-
-
-@health.get("/healthz")
-def report_health(session: ReadSession) -> PlainTextResponse:
-    """200 once pages can be served: the database is open and answers."""
-    session.connection().exec_driver_sql("SELECT 1")
-    return PlainTextResponse("ok")

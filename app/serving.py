@@ -31,7 +31,7 @@ def write_session(request: Request) -> Iterator[Session]:
     person: Person = request.state.visit.person
     with cast("Database", request.app.state.database).write() as session:
         restrict(session, person)
-        with audited(session, person, f"{request.method} {request.url.path}"):
+        with audited(session, person, f"{request.method} {own_path(request)}"):
             yield session
 
 
@@ -80,5 +80,10 @@ SSE_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 def is_api(request: Request) -> bool:
     """Whether the answer is JSON for a program rather than a page for a person."""
-    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    return bool(path == "/api" or path.startswith("/api/"))
+    path = own_path(request)
+    return path == "/api" or path.startswith("/api/")
+
+
+def own_path(request: Request) -> str:
+    """The path without the prefix that the server may be served under (--root-path)."""
+    return str(request.scope["path"]).removeprefix(request.scope.get("app_root_path", request.scope["root_path"]))

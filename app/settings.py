@@ -54,6 +54,13 @@ class Settings:
     # Where people reach the server (https://lens.example.org/scope): for sign-in through OpenID Connect, for cookies
     # that travel encrypted alone, and as a host that is answered.
     public_url: str = ""
+    # The path of another site that the server is served under, and further names that it answers to (with commas).
+    root_path: str = ""
+    hosts: str = ""
+    # Connections open at once; who comes after is answered 503.
+    max_connections: int = 1000
+    # The log: "" for warnings alone, "plain" for a line a request, "json" for JSON.
+    log: str = ""
     # Days that a sign-in lasts; live calls of one person in a minute (0: as many as they like).
     sign_in_days: int = 14
     live_rate: int = 120

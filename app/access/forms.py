@@ -4,12 +4,11 @@ Each form carries a token that only a page of ours could have read (templates/co
 browser says which site a request comes from, that must be ours.
 """
 
-import hashlib
-import hmac
 from urllib.parse import urlsplit
 
 from fastapi import Request
 
+from app.access.form_tokens import is_form_token
 from app.access.visit import Visit
 from app.errors import Forbidden
 from app.roles import How
@@ -19,11 +18,6 @@ FIELD = "form_token"
 HEADER = "x-form-token"
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
-
-
-def make_form_token(secret: bytes, session: str) -> str:
-    """The token of one session's forms; another session's, and an earlier sign-in's, differ."""
-    return hmac.new(secret, b"form:" + session.encode(), hashlib.sha256).hexdigest()[:40]
 
 
 async def check_not_forged(request: Request, visit: Visit) -> None:
@@ -36,7 +30,7 @@ async def check_not_forged(request: Request, visit: Visit) -> None:
     if is_api(request) and sent_as not in FORM_TYPES:
         return
     given = request.headers.get(HEADER) or (await request.form()).get(FIELD)
-    if not isinstance(given, str) or not hmac.compare_digest(given.encode(), visit.form_token.encode()):
+    if not isinstance(given, str) or not is_form_token(visit.form_key, given):
         raise Forbidden(
             "The form is not from a page of this server, or from before you signed in or out: "
             "go back, load the page again, and send it once more."

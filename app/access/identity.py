@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from app.access.forms import make_form_token
+from app.access.form_tokens import make_form_key
 from app.access.limits import Limit
 from app.access.rule import client_address, is_proxy, networks, peer
 from app.access.visit import Visit
@@ -39,8 +39,9 @@ class Doorkeeper:
         self.proxies = networks(settings.proxies)
         self.failures = Limit("wrong tokens from your address", *FAILED_SIGN_INS)
         self.live = Limit("live calls", settings.live_rate, 60.0) if settings.live_rate else None
+        self.cookie_path = f"{settings.root_path}/"
         self._database = database
-        self._owner = Visit(OWNER, make_form_token(key, ""))
+        self._owner = Visit(OWNER, make_form_key(key, ""))
 
     async def visit(self, request: Request) -> Visit:
         """Raises NotSignedIn for a token that is no good, TooMany for too many of those."""
@@ -101,18 +102,18 @@ class Doorkeeper:
         kind, _, secret = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             token = self.token(secret.strip(), client_address(request, self.proxies))
-            return Visit(self._person(token, How.BEARER), "")
+            return Visit(self._person(token, How.BEARER), b"")
         if self.settings.access == "proxy":
             name = request.headers.get(self.settings.proxy_header, "").strip()
             if name and is_proxy(peer(request), self.proxies):
-                return Visit(self._named(name, How.PROXY), make_form_token(self.key, f"proxy {name}"))
+                return Visit(self._named(name, How.PROXY), make_form_key(self.key, f"proxy {name}"))
         secret = self.signed(request.cookies.get(SESSION_COOKIE, "")) or ""
         person = self._signed_in(secret) if secret else None
         if person is not None:
-            return Visit(person, make_form_token(self.key, secret))
+            return Visit(person, make_form_key(self.key, secret))
         role = Role(self.settings.anonymous) if self.settings.access else Role.READ
-        form_token = make_form_token(self.key, request.cookies.get(FORM_COOKIE, ""))
-        return Visit(self._capped(Person(None, role, How.OPEN)), form_token, self.settings.access == "token")
+        form_key = make_form_key(self.key, request.cookies.get(FORM_COOKIE, ""))
+        return Visit(self._capped(Person(None, role, How.OPEN)), form_key, self.settings.access == "token")
 
     def _signed_in(self, secret: str) -> Person | None:
         with self._database.read() as session:

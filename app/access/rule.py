@@ -4,8 +4,10 @@ Open and writable is for this machine alone. Bound elsewhere without a rule, the
 """
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
@@ -25,6 +27,10 @@ def check_access(settings: Settings) -> None:
     if settings.newcomers not in (Role.NOBODY, Role.READ, Role.LABEL):
         raise Invalid(f"FEATURESCOPE_NEWCOMERS takes nobody, read or label, not {settings.newcomers!r}.")
     networks(settings.proxies)
+    if settings.root_path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", settings.root_path):
+        raise Invalid(f"--root-path is a path such as /featurescope, not {settings.root_path!r}.")
+    if settings.public_url and urlsplit(settings.public_url).scheme not in ("http", "https"):
+        raise Invalid(f"--public-url is an address such as https://lens.example.org, not {settings.public_url!r}.")
     if not (settings.access or settings.read_only or is_loopback(settings.host)):
         raise Invalid(
             f"Listening on {settings.host} lets other machines in, and nothing says what they may do. Choose one of "

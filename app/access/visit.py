@@ -1,4 +1,4 @@
-"""The visit: who sends the request that is being answered, and the token that forms of its pages carry.
+"""The visit: who sends the request that is being answered, and what forms of its pages carry.
 
 Templates reach it as `visit()`, since every page shows who is signed in; handlers take `CurrentPerson`.
 """
@@ -9,25 +9,36 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from app.access.form_tokens import make_form_token
 from app.roles import STRANGER, Person
 
 
 @dataclass(frozen=True)
 class Visit:
-    """signs_in: whether there is signing in here at all."""
+    """form_key: what the tokens of this browser's forms are made with. signs_in: whether there is signing in at all."""
 
     person: Person
-    form_token: str
+    form_key: bytes
     signs_in: bool = False
 
+    @property
+    def form_token(self) -> str:
+        """Another one on every page, so that nothing can be learnt by comparing how well pages compress."""
+        return make_form_token(self.form_key)
 
-_CURRENT: ContextVar[Visit] = ContextVar("visit", default=Visit(STRANGER, ""))  # noqa: B039 - frozen
+
+_NOBODY = Visit(STRANGER, b"")
+_CURRENT: ContextVar[Visit] = ContextVar("visit", default=_NOBODY)
 
 
 def begin_visit(request: Request, visit: Visit) -> None:
     """Known to handlers by the request, to templates by the context of the task that answers it."""
     request.state.visit = visit
     _CURRENT.set(visit)
+
+
+def forget_visit() -> None:
+    _CURRENT.set(_NOBODY)
 
 
 def current_visit() -> Visit:

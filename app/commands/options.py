@@ -29,7 +29,13 @@ def add_serving(command: argparse.ArgumentParser) -> None:
     command.add_argument("--proxies", help="addresses whose headers are believed (default: 127.0.0.1,::1)")
     command.add_argument("--proxy-header", help="the header that names a person (default: X-Forwarded-User)")
     command.add_argument("--public-url", help="where people reach the server, such as https://lens.example.org")
+    command.add_argument("--root-path", help="the path of a site that it is served under, such as /featurescope")
+    command.add_argument("--hosts", help="further host names that it answers to, with commas")
+    command.add_argument("--log", choices=("plain", "json"), help="write a line for each request (default: warnings)")
     add_database(command)
+
+
+_PLAIN = ("access", "proxies", "proxy_header", "public_url", "root_path", "hosts", "log")
 
 
 def settings_of(asked: argparse.Namespace) -> Settings:
@@ -43,7 +49,7 @@ def settings_of(asked: argparse.Namespace) -> Settings:
         warm=True if getattr(asked, "warm", False) else None,
         model=False if getattr(asked, "no_model", False) else None,
         read_only=True if getattr(asked, "read_only", False) else None,
-        **{name: getattr(asked, name, None) for name in ("access", "proxies", "proxy_header", "public_url")},
+        **{name: getattr(asked, name, None) for name in _PLAIN},
     )
 
 

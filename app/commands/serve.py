@@ -2,7 +2,6 @@
 
 import argparse
 import errno
-import logging
 import socket
 
 from app.access.rule import check_access
@@ -49,9 +48,7 @@ def check_port_free(settings: Settings) -> None:
 
 
 def serve_settings(settings: Settings) -> None:
-    import uvicorn
-
-    from app.main import create_app
+    from app.listening import listen
 
     if "://" not in settings.db:
         database = Database(database_url(settings.db))  # what is wrong with it, before the server starts
@@ -59,21 +56,4 @@ def serve_settings(settings: Settings) -> None:
             if settings.access == "token" and not list_tokens(session):
                 print("Nobody can sign in yet; make a token: featurescope tokens create NAME --role admin", flush=True)
         database.close()
-    shown = f"[{settings.host}]" if ":" in settings.host else settings.host
-    logging.getLogger("uvicorn.error").addFilter(lambda record: "Uvicorn running on" not in record.getMessage())
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                print(f"Featurescope is at http://{shown}:{settings.port} (stop it with Ctrl-C)", flush=True)
-
-    config = uvicorn.Config(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        server_header=False,
-        proxy_headers=False,  # whom a proxy forwards for is read in app/access/rule.py, from believed proxies alone
-    )
-    Server(config).run()
+    listen(settings)

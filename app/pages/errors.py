@@ -24,9 +24,9 @@ from app.errors import (
     TooMany,
     Unavailable,
 )
-from app.middleware import SECURITY_HEADERS
+from app.middleware.headers import SECURITY_HEADERS
 from app.pages.web import render
-from app.serving import is_api
+from app.serving import is_api, own_path
 
 STATUS = {
     NotSignedIn: 401,
@@ -77,7 +77,7 @@ def domain_error(request: Request, error: Exception) -> Response:
 
 def _to_sign_in(request: Request) -> Response:
     """A person who follows a link is asked who they are, and led on from there."""
-    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    asked = own_path(request) + (f"?{request.url.query}" if request.url.query else "")
     where = "/sign-in?" + urlencode({"next": asked})
     if "hx-request" in request.headers:
         return Response(status_code=401, headers={"hx-redirect": where})

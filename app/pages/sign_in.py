@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from app.access.forms import make_form_token
+from app.access.form_tokens import make_form_key
 from app.access.identity import FORM_COOKIE, SESSION_COOKIE
 from app.access.routes import doorkeeper, needs
 from app.access.rule import client_address
@@ -54,7 +54,7 @@ def sign_in(
 def sign_out(request: Request) -> RedirectResponse:
     doorkeeper(request).sign_out(request)
     answer = RedirectResponse("/", 303, {"cache-control": "no-store"})
-    answer.delete_cookie(SESSION_COOKIE)
+    answer.delete_cookie(SESSION_COOKIE, path=doorkeeper(request).cookie_path)
     return answer
 
 
@@ -66,7 +66,8 @@ def keep_signed_in(request: Request, answer: Response, cookie: str) -> None:
 def set_cookie(request: Request, answer: Response, name: str, value: str, seconds: int | None) -> None:
     """No script reads it, and no other site's form sends it."""
     secure = doorkeeper(request).is_encrypted(request)
-    answer.set_cookie(name, value, max_age=seconds, httponly=True, samesite="lax", secure=secure)
+    path = doorkeeper(request).cookie_path
+    answer.set_cookie(name, value, max_age=seconds, path=path, httponly=True, samesite="lax", secure=secure)
 
 
 def _form(request: Request, is_stranger: bool, page: SignInPage, status: int) -> HTMLResponse:
@@ -74,7 +75,7 @@ def _form(request: Request, is_stranger: bool, page: SignInPage, status: int) ->
     own = request.cookies.get(FORM_COOKIE) if is_stranger else ""
     if own is None:
         own = token_urlsafe(24)
-        visit = Visit(request.state.visit.person, make_form_token(doorkeeper(request).key, own), signs_in=True)
+        visit = Visit(request.state.visit.person, make_form_key(doorkeeper(request).key, own), signs_in=True)
         begin_visit(request, visit)
         answer = render("sign_in.html", page, status)
         set_cookie(request, answer, FORM_COOKIE, own, None)

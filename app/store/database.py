@@ -36,7 +36,9 @@ class Database:
             if parsed.get_backend_name() == "sqlite" and parsed.database:
                 _check_folder(Path(parsed.database))
             self.name = _name(parsed)
-            self.engine = create_engine(parsed, json_serializer=_compact_json, **_engine_options(parsed))
+            self.engine = create_engine(
+                parsed, json_serializer=_compact_json, hide_parameters=True, **_engine_options(parsed)
+            )
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
             raise Invalid(_unusable(url, error)) from error
         self.is_sqlite = self.engine.dialect.name == "sqlite"

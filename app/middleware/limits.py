@@ -1,0 +1,70 @@
+"""How large a request may be, and how long its sender may take."""
+
+import asyncio
+from collections.abc import Callable
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_ADDRESS = 48_000  # bytes of path and query; a long text to run belongs into a body
+MAX_HEADERS = 16_000  # bytes of all headers
+BODY_SECONDS = 30.0  # between two pieces of a body
+
+
+class RequestLimits:
+    """Refuses an address, headers or a body that is too large: at once where its size is declared, else when it grows
+    beyond; and a body whose next piece does not come."""
+
+    def __init__(self, app: ASGIApp, max_body: int, refuse: Callable[[Request, int, str], Response]) -> None:
+        self.app = app
+        self.max_body = max_body
+        self.refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        too_large = self._too_large(scope)
+        if too_large is not None:
+            answer = self.refuse(Request(scope), *too_large)
+            answer.headers["connection"] = "close"
+            await answer(scope, receive, send)
+            return
+        received, is_whole = 0, False
+
+        async def receive_within_limits() -> Message:
+            nonlocal received, is_whole
+            if is_whole:  # what comes now is that the client has gone, whenever that is
+                return await receive()
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, "The rest of the request did not come.", {"connection": "close"}) from None
+            received += len(message.get("body", b""))
+            if received > self.max_body:
+                raise HTTPException(413, self._too_large_a_body(), {"connection": "close"})
+            is_whole = not message.get("more_body", False)
+            return message
+
+        await self.app(scope, receive_within_limits, send)
+
+    def _too_large(self, scope: Scope) -> tuple[int, str] | None:
+        address = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        if address > MAX_ADDRESS:
+            return (
+                414,
+                f"The address has {address:,} bytes, at most {MAX_ADDRESS:,} are read; POST a long text.",
+            )
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
+            return 431, f"The headers of a request may have at most {MAX_HEADERS:,} bytes."
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdecimal() and int(declared[:20]) > self.max_body:
+            return 413, self._too_large_a_body()
+        return None
+
+    def _too_large_a_body(self) -> str:
+        return f"The body of a request may have at most {self.max_body:,} bytes; send less at a time."
