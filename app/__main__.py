@@ -5,11 +5,31 @@ import errno
 import sys
 from collections.abc import Sequence
 
-from app.commands import audit, demo, dictionaries, doctor, index, people, private, remove, serve, tokens
+from app.commands import (
+    audit,
+    backup,
+    check,
+    copy,
+    demo,
+    dictionaries,
+    doctor,
+    index,
+    people,
+    private,
+    remove,
+    restore,
+    serve,
+    tokens,
+    vacuum,
+)
 from app.errors import FeaturescopeError
 from app.version import VERSION
 
-COMMANDS = (demo, index, serve, dictionaries, remove, doctor, tokens, people, private, audit)
+COMMANDS = (
+    *(demo, index, serve, dictionaries, remove, doctor),
+    *(copy, backup, restore, check, vacuum),
+    *(tokens, people, private, audit),
+)
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

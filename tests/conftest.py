@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.settings import database_url as database_url_of
 from app.store.database import Database
+from app.store.labels import add_label
 from tests.postgres import Postgres, find_programs
 from tests.tiny import Tiny, make_tiny
 
@@ -96,6 +98,34 @@ def indexed(request: pytest.FixtureRequest, tiny: Tiny, tmp_path_factory: pytest
     else:
         url = request.getfixturevalue("postgres").new_database()
     return Indexed(url, index_into(tiny, url, folder / "work"))
+
+
+@pytest.fixture(scope="session", params=DATABASES)
+def labelled(request: pytest.FixtureRequest, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a database with the dictionary `tiny` and two labels, which nobody is connected to."""
+    folder = tmp_path_factory.mktemp("labelled")
+    if request.param == "sqlite":
+        url = f"sqlite:///{folder / 'tiny.db'}"
+    else:
+        url = request.getfixturevalue("postgres").new_database()
+    dictionary = index_into(tiny, url, folder / "work")
+    database = Database(database_url_of(url))
+    with database.write() as session:
+        add_label(session, dictionary, 3, "about tennis", "Ada")
+        add_label(session, dictionary, 4, "kitchen — café", "Ben")
+    database.close()
+    return url
+
+
+@pytest.fixture
+def own_database(request: pytest.FixtureRequest, labelled: str, tmp_path: Path) -> str:
+    """The URL of a copy of `labelled` that a test may do with what it likes."""
+    if not labelled.startswith("sqlite"):
+        postgres: Postgres = request.getfixturevalue("postgres")
+        return postgres.copy_of(labelled)
+    file = tmp_path / "own.db"
+    shutil.copy(labelled.removeprefix("sqlite:///"), file)
+    return f"sqlite:///{file}"
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,9 @@
 """What several commands take, and what they make of it: the database, the server's settings, the folder of a build."""
 
 import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -69,3 +72,19 @@ def work_folder(settings: Settings, id: str) -> Path:
 def _sqlite_file(url: str) -> Path | None:
     parsed = make_url(url)
     return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+
+
+@contextmanager
+def progress_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with rate and time left, told how much is done of how much. Nothing is shown where none is told."""
+    from tqdm import tqdm
+
+    interval = 0.2 if sys.stderr.isatty() else 10
+    bar = tqdm(total=0, desc=what, unit=unit, unit_scale=True, mininterval=interval, file=sys.stderr, delay=1)
+
+    def report(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    with bar:
+        yield report

@@ -71,6 +71,13 @@ class Database:
             yield session
 
     @contextmanager
+    def outside_transaction(self) -> Iterator[Connection]:
+        """A connection whose every statement stands alone, for what cannot run within a transaction."""
+        options: dict[str, Any] = {"outside_transaction": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        with self.errors(), self.engine.connect() as connection:
+            yield connection.execution_options(**options)
+
+    @contextmanager
     def errors(self) -> Iterator[None]:
         """Raises a database's own errors as domain errors that say what to do."""
         try:
@@ -202,8 +209,9 @@ def _prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        options = connection.get_execution_options()
+        if not options.get("outside_transaction", False):
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes", False) else "BEGIN")
 
 
 def _prepare_postgresql(engine: Engine) -> None:

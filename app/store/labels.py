@@ -42,7 +42,7 @@ def add_label(
         is_name=False,
     )
     session.add(row)
-    _choose_name(session, dictionary, index)
+    choose_name(session, dictionary, index)
     return _to_label(row)
 
 
@@ -52,14 +52,14 @@ def change_label(session: Session, dictionary: Dictionary, index: int, label_id:
     row.text = _checked("label", text, MAX_TEXT)
     row.author = _checked("author", author, MAX_AUTHOR)
     row.created_at = datetime.now(UTC)
-    _choose_name(session, dictionary, index)
+    choose_name(session, dictionary, index)
     return _to_label(row)
 
 
 def remove_label(session: Session, dictionary: Dictionary, index: int, label_id: int) -> None:
     """Raises NotFound."""
     session.delete(_get(session, dictionary, index, label_id))
-    _choose_name(session, dictionary, index)
+    choose_name(session, dictionary, index)
 
 
 def _get(session: Session, dictionary: Dictionary, index: int, label_id: int) -> LabelRow:
@@ -79,7 +79,7 @@ def _by_score(row: LabelRow) -> float:
     return row.score if row.source != PERSON and row.score is not None else 0.0
 
 
-def _choose_name(session: Session, dictionary: Dictionary, index: int) -> None:
+def choose_name(session: Session, dictionary: Dictionary, index: int) -> None:
     """The best label becomes the feature's name; the old one steps down first, since only one may be."""
     session.flush()
     ranked = _ranked(session, dictionary, index)

@@ -137,6 +137,11 @@ def remove_dictionary(database: Database, id: str) -> None:
     _remove_builds(database, id, published=False)
 
 
+def remove_unfinished(database: Database, id: str) -> None:
+    """What builds of the id have written and not published; none of them may be running."""
+    _remove_builds(database, id, published=False)
+
+
 def _remove_builds(database: Database, id: str, published: bool) -> None:
     """Every build of the id that is (not) published, a table at a time so that other writers get their turn."""
     with database.read() as session:

@@ -1,0 +1,217 @@
+"""Looking a database through: what is damaged, left over or does not add up, and putting right what is safe."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from sqlalchemy import ColumnElement, Integer, and_, cast, exists, func, select
+from sqlalchemy.orm import Session
+
+from app.domain import Dictionary
+from app.store.blobs import unpack_firings, unpack_spans, unpack_statistics, unpack_top_tokens
+from app.store.database import Database
+from app.store.dictionaries import list_dictionaries
+from app.store.labels import choose_name
+from app.store.tables import (
+    Base,
+    DictionaryRow,
+    ExampleRow,
+    FeatureRow,
+    FeatureTokenRow,
+    LabelRow,
+    SentenceRow,
+)
+from app.store.write import remove_unfinished
+
+OLD_BUILD = timedelta(days=1)  # a younger unfinished build may be running
+ROWS_AT_ONCE = 2000
+Report = Callable[[int, int], None]  # done, total
+_AGAIN = "index it again with --replace (labels are kept)"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """what: what was found. remedy: what to do about it, or what was done. is_open: whether it still stands.
+
+    is_fault: whether it is wrong at all; what is left over or merely unusual is not.
+    """
+
+    what: str
+    remedy: str
+    is_fault: bool = True
+    is_open: bool = True
+
+
+def check_database(database: Database, repair: bool, report: Report) -> Iterator[Finding]:
+    """Everything that is found, as it is found. Readers go on; what is repaired takes the writer's turn."""
+    yield from _check_pages(database)
+    yield from _check_leftovers(database, repair)
+    yield from _check_labels(database, repair)
+    with database.read() as session:
+        rows = list(session.scalars(select(DictionaryRow).where(DictionaryRow.published).order_by(DictionaryRow.id)))
+        total = sum(row.n_sentences - row.n_duplicates + row.n_features for row in rows)
+        done = 0
+        for row in rows:
+            yield from _check_counts(session, row)
+            yield from _check_references(session, row)
+            yield from _check_blobs(session, row, partial(_report_beyond, report, done, total))
+            done += row.n_sentences - row.n_duplicates + row.n_features
+
+
+def _report_beyond(report: Report, before: int, total: int, n: int) -> None:
+    report(before + n, total)
+
+
+def _check_pages(database: Database) -> Iterator[Finding]:
+    """SQLite's own look at its pages and indexes. PostgreSQL guards its pages itself (data checksums, amcheck)."""
+    if not database.is_sqlite:
+        return
+    with database.outside_transaction() as connection:
+        found = [row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check(20)")]
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    for fault in found:
+        if fault != "ok":
+            yield Finding(f"the file is damaged: {fault}", "restore a backup")
+    if broken:
+        yield Finding(f"{len(broken)} rows belong to no dictionary", "restore a backup")
+
+
+def _check_leftovers(database: Database, repair: bool) -> Iterator[Finding]:
+    with database.read() as session:
+        rows = list(session.scalars(select(DictionaryRow).where(~DictionaryRow.published)))
+    for row in rows:
+        what = f"an unfinished build of {row.id}, begun {row.created_at:%Y-%m-%d %H:%M} UTC, takes room"
+        if datetime.now(UTC) - row.created_at < OLD_BUILD:
+            yield Finding(what, "it may be running; the next build of that id removes it", is_fault=False)
+        elif repair:
+            remove_unfinished(database, row.id)
+            yield Finding(what, "removed", is_fault=False, is_open=False)
+        else:
+            yield Finding(what, "--repair removes it", is_fault=False)
+
+
+def _check_labels(database: Database, repair: bool) -> Iterator[Finding]:
+    published = select(DictionaryRow.id).where(DictionaryRow.published)
+    with database.read() as session:
+        for id, n in session.execute(
+            select(LabelRow.dictionary_id, func.count())
+            .where(LabelRow.dictionary_id.not_in(published))
+            .group_by(LabelRow.dictionary_id)
+        ):
+            yield Finding(
+                f"{n} labels belong to a dictionary {id} that is not here",
+                "they come back when it is indexed under that id",
+                is_fault=False,
+            )
+        beyond = (
+            select(DictionaryRow.id, func.count())
+            .join(LabelRow, and_(LabelRow.dictionary_id == DictionaryRow.id, DictionaryRow.published))
+            .where(LabelRow.feature >= DictionaryRow.n_features)
+            .group_by(DictionaryRow.id)
+        )
+        for id, n in session.execute(beyond):
+            what = f"{id}: {n} labels name a feature that it does not have"
+            yield Finding(what, "it was indexed before with a larger SAE", is_fault=False)
+    with database.write() if repair else database.read() as session:
+        nameless = [
+            (dictionary, index) for dictionary in list_dictionaries(session) for index in _nameless(session, dictionary)
+        ]
+        for dictionary, index in nameless if repair else ():
+            choose_name(session, dictionary, index)
+    if nameless:
+        remedy = "their best labels are their names now" if repair else "--repair names them"
+        yield Finding(f"{len(nameless)} labelled features had no name", remedy, is_open=not repair)
+
+
+def _nameless(session: Session, dictionary: Dictionary) -> Sequence[int]:
+    """Features that have labels, none of which is their name."""
+    names = func.sum(cast(LabelRow.is_name, Integer))
+    of_dictionary = select(LabelRow.feature).where(LabelRow.dictionary_id == dictionary.id)
+    return session.scalars(of_dictionary.group_by(LabelRow.feature).having(names == 0)).all()
+
+
+def _check_counts(session: Session, row: DictionaryRow) -> Iterator[Finding]:
+    for table, noun, expected in (
+        (FeatureRow, "features", row.n_features),
+        (SentenceRow, "sentences", row.n_sentences - row.n_duplicates),
+    ):
+        n = session.scalar(select(func.count()).select_from(table).where(_of(table, row)))
+        if n != expected:
+            yield Finding(f"{row.id}: {n} {noun} are stored, and it says {expected}", _AGAIN)
+    gaps = select(func.count()).select_from(
+        select(ExampleRow.feature)
+        .where(_of(ExampleRow, row))
+        .group_by(ExampleRow.feature, ExampleRow.group)
+        .having(func.max(ExampleRow.rank) + 1 != func.count())
+        .subquery()
+    )
+    if n := session.scalar(gaps):
+        yield Finding(f"{row.id}: {n} groups of examples have gaps", _AGAIN)
+
+
+def _check_references(session: Session, row: DictionaryRow) -> Iterator[Finding]:
+    sentence = and_(_of(SentenceRow, row), SentenceRow.number == ExampleRow.sentence)
+    for what, table, there in (
+        ("examples show a sentence that is not stored", ExampleRow, sentence),
+        ("examples belong to a feature that is not stored", ExampleRow, _feature(row, ExampleRow.feature)),
+        ("tokens belong to a feature that is not stored", FeatureTokenRow, _feature(row, FeatureTokenRow.feature)),
+    ):
+        orphans = select(func.count()).select_from(table).where(_of(table, row), ~exists().where(there))
+        if n := session.scalar(orphans):
+            yield Finding(f"{row.id}: {n} {what}", _AGAIN)
+
+
+def _check_blobs(session: Session, row: DictionaryRow, report: Callable[[int], None]) -> Iterator[Finding]:
+    done = 0
+    lengths: dict[int, int] = {}
+    sentences = select(SentenceRow).where(_of(SentenceRow, row)).order_by(SentenceRow.number)
+    for sentence in _streamed(session, sentences):
+        spans = _decoded(unpack_spans, sentence.boundaries)
+        lengths[sentence.number] = len(spans or ())
+        if spans is None or (spans[-1].end if spans else 0) != len(sentence.text):
+            yield Finding(f"{row.id}: the tokens of sentence {sentence.number} do not cover it", _AGAIN)
+        done += 1
+        report(done)
+    features = select(FeatureRow).where(_of(FeatureRow, row)).order_by(FeatureRow.index)
+    for feature in _streamed(session, features):
+        yield from _check_feature(row, feature)
+        done += 1
+        report(done)
+    examples = select(ExampleRow).where(_of(ExampleRow, row)).order_by(ExampleRow.feature)
+    for example in _streamed(session, examples):
+        found = _decoded(unpack_firings, example.firings)
+        n = lengths.get(example.sentence, 0)
+        if found is None or any(position >= n for position in (*found[0], example.peak or 0)):
+            yield Finding(f"{row.id}: an example of feature {example.feature} cannot be read", _AGAIN)
+
+
+def _check_feature(row: DictionaryRow, feature: FeatureRow) -> Iterator[Finding]:
+    n = feature.n_active_tokens
+    tokens = _decoded(unpack_top_tokens, feature.top_tokens, max(n, 1))
+    statistics = _decoded(unpack_statistics, feature.statistics, feature.max_activation, {})
+    if tokens is None or statistics is None:
+        yield Finding(f"{row.id}: the statistics of feature {feature.index} cannot be read", _AGAIN)
+    elif sum(statistics["histogram"].counts) != n or sum(i.n_tokens for i in statistics["intervals"]) != n:
+        yield Finding(f"{row.id}: the counts of feature {feature.index} do not add up", _AGAIN)
+
+
+def _decoded(unpack: Callable[..., Any], *packed: Any) -> Any:
+    """None: it cannot be read. Whatever a damaged blob brings out, it is damaged."""
+    try:
+        return unpack(*packed)
+    except Exception:
+        return None
+
+
+def _streamed(session: Session, query: Any) -> Iterable[Any]:
+    return session.scalars(query.execution_options(yield_per=ROWS_AT_ONCE))
+
+
+def _of(table: type[Base], row: DictionaryRow) -> ColumnElement[bool]:
+    return table.__table__.c.dictionary == row.key
+
+
+def _feature(row: DictionaryRow, column: Any) -> ColumnElement[bool]:
+    return and_(_of(FeatureRow, row), FeatureRow.index == column)
