@@ -15,6 +15,8 @@ from app.store.labels import add_label
 from tests.postgres import Postgres
 from tests.store.content import content, label_texts
 
+pytestmark = pytest.mark.slow  # many databases, a second each
+
 
 def make_backup(url: str, file: Path) -> Path:
     database = Database(url_of(url))

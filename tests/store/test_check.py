@@ -14,6 +14,8 @@ from app.store.features import feature_names
 from app.store.room import database_size, vacuum
 from app.store.write import remove_dictionary
 
+pytestmark = pytest.mark.slow  # many databases, a second each
+
 Check = Callable[..., list[Finding]]
 
 

@@ -18,6 +18,8 @@ from tests.postgres import Postgres
 from tests.store.content import content
 from tests.tiny import N_FEATURES
 
+pytestmark = pytest.mark.slow  # many databases, a second each
+
 
 def copy(source: str, target: str) -> list[CopiedTable]:
     reading, writing = Database(url_of(source)), Database(url_of(target))
