@@ -22,6 +22,7 @@ lint: $(VENV)/.ready-tests  ## style, types, and the direction of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 
 bench: $(VENV)/.ready-tests  ## measurements, each a ratio within one run
 	@$(BIN)/python -m bench.index
