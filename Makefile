@@ -4,9 +4,10 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
+PARITY := .venv-parity
 READY := pyproject.toml constraints.txt recipes/set_up.py recipes/fetch_htmx.py
 
-.PHONY: run test quick lint bench screenshots clean
+.PHONY: run test quick lint parity bench screenshots clean
 
 run: $(VENV)/.ready  ## set up, index the demo, serve it
 	@$(BIN)/featurescope demo --host $(HOST) --port $(PORT)
@@ -24,6 +25,9 @@ lint: $(VENV)/.ready-tests  ## style, types, and the direction of imports
 	@$(BIN)/lint-imports
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 
+parity: $(PARITY)/.ready  ## the same numbers as the libraries that SAEs come from, in an environment of their own
+	@$(PARITY)/bin/python -m pytest -q --confcutdir tests/parity tests/parity
+
 bench: $(VENV)/.ready-tests  ## measurements, each a ratio within one run
 	@$(BIN)/python -m bench.index
 	@$(BIN)/python -m bench.page_speed
@@ -32,7 +36,7 @@ screenshots: $(VENV)/.ready-tests  ## the pages, in both widths and both schemes
 	@$(BIN)/python recipes/screenshots.py
 
 clean:  ## what was installed and built; the database stays
-	rm -rf $(VENV) build dist static/vendor screenshots .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(PARITY) build dist static/vendor screenshots .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(VENV)/.ready: $(READY)
 	@$(PYTHON) recipes/set_up.py $(VENV)
@@ -41,3 +45,7 @@ $(VENV)/.ready: $(READY)
 $(VENV)/.ready-tests: $(READY)
 	@$(PYTHON) recipes/set_up.py $(VENV) --extras test,lint
 	@touch $@ $(VENV)/.ready
+
+$(PARITY)/.ready: constraints.txt recipes/set_up_parity.py $(wildcard tests/parity/*.txt)
+	@$(PYTHON) recipes/set_up_parity.py $(PARITY)
+	@touch $@

@@ -14,6 +14,7 @@ from app.commands import (
     dictionaries,
     doctor,
     index,
+    inspect,
     people,
     private,
     remove,
@@ -26,7 +27,7 @@ from app.errors import FeaturescopeError
 from app.version import VERSION
 
 COMMANDS = (
-    *(demo, index, serve, dictionaries, remove, doctor),
+    *(demo, index, serve, dictionaries, remove, inspect, doctor),
     *(copy, backup, restore, check, vacuum),
     *(tokens, people, private, audit),
 )

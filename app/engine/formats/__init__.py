@@ -22,7 +22,7 @@ from app.engine.formats import (
     saelens,
     sparsify,
 )
-from app.engine.formats.files import SUFFIXES, SaeFiles, listed, read_weights, weights_below
+from app.engine.formats.files import SUFFIXES, SaeFiles, listed, read_weights, refuse_outside, weights_below
 from app.engine.formats.plain import Description
 from app.engine.formats.unsupported import refuse_unsupported
 from app.engine.sae import Sae
@@ -81,6 +81,8 @@ def find(path: Path) -> Found:
         return recognise(read_weights(path))
     folder = path if path.is_dir() else path.parent
     candidates = list(weights_below(folder))
+    for file in candidates:
+        refuse_outside(file, folder)
     if not candidates:
         raise Invalid(
             f"{folder} holds no weights file ({', '.join(SUFFIXES)}): SAELens writes sae_weights.safetensors, "
@@ -100,6 +102,8 @@ def find(path: Path) -> Found:
 def recognise(files: SaeFiles) -> Found:
     """The format of these files. Raises Invalid, by name for the kinds that are known and not run here."""
     refuse_unsupported(files)
+    if plain.description_file(files.weights).is_file():  # somebody said what these tensors are
+        return Found(plain, files)
     for each in FORMATS:
         if each.holds(files):
             return Found(each, files)

@@ -24,7 +24,7 @@ def load(files: SaeFiles) -> Sae:
     config = files.settings(_config(files))
     encoder = files.take("W_enc", None, None)
     d_in, n_features = encoder.shape
-    files.agree(_config(files), config, act_size=d_in, dict_size=n_features)
+    files.agree(config, act_size=d_in, dict_size=n_features)
     bias = files.take("b_dec", d_in)
     return Sae(
         format=NAME,
@@ -35,7 +35,7 @@ def load(files: SaeFiles) -> Sae:
         decoder_bias=bias,
         nonlinearity=Relu(),
         centre=bias,
-        hook_point=config.get("act_name"),
+        hook_point=config.text("act_name"),
         model_name="gpt2",
         prepend_bos=True,
         context=128,

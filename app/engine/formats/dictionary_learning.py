@@ -5,15 +5,11 @@ MatryoshkaBatchTopKSAE, W_enc: (d_in, n_features) and W_dec: (n_features, d_in).
 JumpReluAutoEncoder take the decoder's bias from the input.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch import Tensor
 
-from app.engine.formats.files import SaeFiles
+from app.engine.formats.files import SaeFiles, Settings
 from app.engine.nonlinearities import JumpRelu, Nonlinearity, Relu, TopK, gated
 from app.engine.sae import Sae
-from app.errors import Invalid
 
 NAME = "dictionary_learning"
 CONFIG = "config.json"
@@ -30,22 +26,22 @@ _CLASSES = {
 
 def holds(files: SaeFiles) -> bool:
     # Without config.json a gated one alone can be told: the others' tensors do not say how they encode.
-    return "dict_class" in _trainer(files) or files.has("encoder.weight", "decoder.weight", "gate_bias", "mag_bias")
+    if "dict_class" in _trainer(files):
+        return "encoder.weight" in files.tensors or "W_enc" in files.tensors
+    return files.has("encoder.weight", "decoder.weight", "gate_bias", "mag_bias")
 
 
 def load(files: SaeFiles) -> Sae:
     """Raises Invalid naming the file, and the tensor or the key that is wrong."""
     trainer = _trainer(files)
-    kind = trainer.get("dict_class", "GatedAutoEncoder")
-    if kind not in _CLASSES:
-        raise Invalid(f"{files.folder / CONFIG}: dict_class {kind!r} is not known; these are: {', '.join(_CLASSES)}.")
+    kind = trainer.one_of("dict_class", _CLASSES, "GatedAutoEncoder")
     encoder, decoder = _matrices(files)
     d_in, n_features = encoder.shape
-    files.agree(CONFIG, trainer, activation_dim=d_in, dict_size=n_features)
+    files.agree(trainer, activation_dim=d_in, dict_size=n_features)
     bias = files.take(_decoder_bias(kind), d_in)
     k = _k(files, trainer, n_features) if kind.endswith(("TopK", "TopKSAE")) else None
-    buffer = files.settings(CONFIG).get("buffer")
-    layer = trainer.get("layer")
+    layer = trainer.whole("layer")
+    whole_block = (trainer.text("submodule_name") or "resid_post").startswith("resid_post")
     made = Sae(
         format=NAME,
         architecture=_CLASSES[kind],
@@ -56,9 +52,9 @@ def load(files: SaeFiles) -> Sae:
         nonlinearity=_nonlinearity(files, kind, k, n_features),
         centre=None if kind in ("AutoEncoderNew", "JumpReluAutoEncoder") else bias,
         # The library trains on the output of whole blocks unless submodule_name says otherwise.
-        hook_point=f"blocks.{layer}.hook_resid_post" if layer is not None and not _submodule(trainer) else None,
-        model_name=trainer.get("lm_name"),
-        context=buffer.get("ctx_len") if isinstance(buffer, Mapping) else None,
+        hook_point=f"blocks.{layer}.hook_resid_post" if layer is not None and whole_block else None,
+        model_name=trainer.text("lm_name"),
+        context=files.settings(CONFIG).part("buffer").whole("ctx_len"),
         l0=float(k) if k is not None else None,
     )
     # Its from_pretrained normalises the decoder of this class unless told not to, so activations carry the norm.
@@ -102,21 +98,13 @@ def _encoder_bias(files: SaeFiles, kind: str, n_features: int) -> Tensor:
     return files.take("b_enc" if files.has("W_enc") else "encoder.bias", n_features)
 
 
-def _k(files: SaeFiles, trainer: Mapping[str, Any], n_features: int) -> int:
+def _k(files: SaeFiles, trainer: Settings, n_features: int) -> int:
     stored = files.tensors.get("k")
-    k = int(stored) if stored is not None and stored.numel() == 1 else trainer.get("k")
-    if not isinstance(k, int) or not 1 <= k <= n_features:
-        raise Invalid(f"{files.folder / CONFIG}: k = {k!r} cannot be with {n_features} features.")
-    if trainer.get("k") is not None and trainer["k"] != k:
-        raise Invalid(f"{files.folder / CONFIG} says k = {trainer['k']}, but {files.weights.name} has {k}.")
-    return k
+    if stored is not None and stored.numel() == 1:
+        files.agree(trainer, k=int(stored))
+        return files.top_k(trainer, int(stored), n_features)
+    return files.top_k(trainer, trainer.whole("k"), n_features)
 
 
-def _submodule(trainer: Mapping[str, Any]) -> str | None:
-    name = trainer.get("submodule_name")
-    return None if name is None or str(name).startswith("resid_post") else str(name)
-
-
-def _trainer(files: SaeFiles) -> Mapping[str, Any]:
-    trainer = files.settings(CONFIG).get("trainer")
-    return trainer if isinstance(trainer, Mapping) else {}
+def _trainer(files: SaeFiles) -> Settings:
+    return files.settings(CONFIG).part("trainer")

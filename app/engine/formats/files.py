@@ -27,6 +27,57 @@ MAX_COMPRESSION = 20
 
 
 @dataclass(frozen=True)
+class Settings:
+    """One JSON object, with its values by kind. All raise Invalid naming the file and the key; null is absent."""
+
+    path: Path
+    held: Mapping[str, Any]
+
+    def text(self, key: str) -> str | None:
+        value = self._of(key, str, "a text")
+        return None if value is None else str(value)
+
+    def whole(self, key: str) -> int | None:
+        value = self._of(key, int, "a whole number")
+        return None if value is None else int(value)
+
+    def number(self, key: str) -> float | None:
+        value = self._of(key, (int, float), "a number")
+        return None if value is None else float(value)
+
+    def flag(self, key: str) -> bool | None:
+        value = self._of(key, bool, "true or false")
+        return None if value is None else bool(value)
+
+    def part(self, key: str) -> "Settings":
+        """A JSON object within; empty where it is absent."""
+        return Settings(self.path, self._of(key, dict, "an object") or {})
+
+    def one_of(self, key: str, known: Iterable[str], default: str) -> str:
+        value = self.text(key) or default
+        if value not in known:
+            raise self.refused(f"{key} is {value!r}, which is not known; these are: {', '.join(known)}.")
+        return value
+
+    def refused(self, why: str) -> Invalid:
+        return Invalid(f"{self.path}: {why}")
+
+    def __contains__(self, key: str) -> bool:
+        return self.held.get(key) is not None
+
+    def __bool__(self) -> bool:
+        return bool(self.held)
+
+    def _of(self, key: str, kind: type | tuple[type, ...], named: str) -> Any:
+        value = self.held.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise self.refused(f"{key} is {value!r}, not {named}.")
+        return value
+
+
+@dataclass(frozen=True)
 class SaeFiles:
     """One weights file, read. Formats take tensors by name, and settings by the name of the file beside it."""
 
@@ -41,13 +92,10 @@ class SaeFiles:
     def folder(self) -> Path:
         return self.weights.parent
 
-    def settings(self, name: str, *, above: int = 0) -> dict[str, Any]:
-        """The JSON object in the folder's `name`, `above` folders up; {} where there is none. Raises Invalid."""
-        folder = self.folder.resolve() if above else self.folder
-        for _ in range(above):
-            folder = folder.parent
-        path = folder / name
-        return read_settings(path) if path.is_file() else {}
+    def settings(self, name: str, *, above: bool = False) -> Settings:
+        """The JSON object in the folder's `name`, or in that of the folder above; empty where there is none."""
+        path = (self.folder.absolute().parent if above else self.folder) / name
+        return read_settings(path) if path.is_file() else Settings(path, {})
 
     def take(self, name: str, *shape: int | None) -> Tensor:
         """A tensor of this shape (None: any length). Raises Invalid naming the file and the tensor."""
@@ -57,6 +105,8 @@ class SaeFiles:
         if tensor.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, tensor.shape, strict=True)):
             wanted = " x ".join("any" if n is None else str(n) for n in shape) or "a single number"
             raise Invalid(f"{self.weights}: {name} has shape {tuple(tensor.shape)}, not {wanted}.")
+        if tensor.numel() == 0:
+            raise Invalid(f"{self.weights}: {name} is empty, with shape {tuple(tensor.shape)}.")
         if not tensor.is_floating_point():
             raise Invalid(f"{self.weights}: {name} holds {tensor.dtype}, not floating-point numbers.")
         if not torch.isfinite(tensor).all():
@@ -66,14 +116,18 @@ class SaeFiles:
     def has(self, *names: str) -> bool:
         return all(name in self.tensors for name in names)
 
-    def agree(self, settings: str, stated: Mapping[str, Any], **actual: int) -> None:
+    def agree(self, settings: Settings, **actual: int) -> None:
         """Raises Invalid where a settings file states another size than the tensors have."""
         for key, value in actual.items():
-            if stated.get(key) is not None and stated[key] != value:
-                raise Invalid(
-                    f"{self.folder}: {settings} says {key} = {stated[key]}, but the tensors of {self.weights.name} "
-                    f"have {value}."
-                )
+            stated = settings.whole(key)
+            if stated is not None and stated != value:
+                raise settings.refused(f"{key} is {stated}, but the tensors of {self.weights.name} have {value}.")
+
+    def top_k(self, settings: Settings, k: int | None, n_features: int) -> int:
+        """k, which a top-k SAE must have. Raises Invalid."""
+        if k is None or not 1 <= k <= n_features:
+            raise settings.refused(f"a top-k SAE needs k from 1 to {n_features}, its features, not {k}.")
+        return k
 
 
 def weights_below(folder: Path) -> Iterator[Path]:
@@ -100,8 +154,9 @@ def read_weights(path: Path) -> SaeFiles:
     return _read_pickle(path)
 
 
-def read_settings(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> Settings:
     """A JSON object. Raises Invalid."""
+    refuse_outside(path, path.parent)
     if path.stat().st_size > MAX_SETTINGS:
         raise Invalid(f"{path} has {path.stat().st_size:,} bytes, too many for an SAE's settings.")
     try:
@@ -110,7 +165,16 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise Invalid(f"{path} is not JSON: {error}.") from error
     if not isinstance(settings, dict):
         raise Invalid(f"{path} holds no JSON object.")
-    return settings
+    return Settings(path, settings)
+
+
+def refuse_outside(file: Path, folder: Path) -> None:
+    """Raises Invalid for a link out of the folder. The hub's cache is let through: its files are links to its blobs."""
+    real = file.resolve()
+    hub = next((above.parent for above in folder.absolute().parents if above.name == "snapshots"), None)
+    allowed = [folder.resolve(), *([] if hub is None else [hub.resolve() / "blobs"])]
+    if not any(real.is_relative_to(each) for each in allowed):
+        raise Invalid(f"{file} is a link to {real}, outside of {folder}; give that file itself if it is meant.")
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

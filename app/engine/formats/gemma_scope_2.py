@@ -5,7 +5,6 @@ The input does not lose b_dec. config.json names hook points as Hugging Face mod
 """
 
 import re
-from typing import Any
 
 from app.engine.formats.files import SaeFiles
 from app.engine.nonlinearities import JumpRelu
@@ -31,19 +30,17 @@ def holds(files: SaeFiles) -> bool:
 def load(files: SaeFiles) -> Sae:
     """Raises Invalid naming the file, and the tensor or the key that is wrong."""
     config = files.settings(CONFIG)
-    architecture = config.get("architecture", "jump_relu")
-    if architecture != "jump_relu":
-        raise Invalid(f"{files.folder / CONFIG}: the architecture {architecture!r} is not known; it is jump_relu.")
+    config.one_of("architecture", ("jump_relu",), "jump_relu")
     decoder = files.take("w_dec", None, None)
     n_features, d_out = decoder.shape
     encoder = files.take("w_enc", None, n_features)
     skip = None
     if files.has("affine_skip_connection"):
         skip = files.take("affine_skip_connection", encoder.shape[0], d_out)
-    elif config.get("affine_connection"):
+    elif config.flag("affine_connection"):
         raise Invalid(f"{files.weights} has no affine_skip_connection, and {CONFIG} says that there is one.")
-    written = config.get("hf_hook_point_out")
-    transcoder = skip is not None or (written is not None and written != config.get("hf_hook_point_in"))
+    read, written = config.text("hf_hook_point_in"), config.text("hf_hook_point_out")
+    transcoder = skip is not None or (written is not None and written != read)
     if encoder.shape[0] != d_out and not transcoder:
         raise Invalid(f"{files.weights}: w_enc reads {encoder.shape[0]} numbers and w_dec writes {d_out}.")
     return Sae(
@@ -58,26 +55,26 @@ def load(files: SaeFiles) -> Sae:
         nonlinearity=JumpRelu(files.take("threshold", n_features)),
         skip=skip,
         transcoder=transcoder,
-        hook_point=_hook_point(config.get("hf_hook_point_in")),
+        hook_point=_hook_point(read),
         hook_point_out=_hook_point(written) if transcoder else None,
-        model_name=_model_name(config.get("model_name")),
+        model_name=_model_name(config.text("model_name")),
         prepend_bos=True,
-        l0=float(config["l0"]) if isinstance(config.get("l0"), int | float) else None,
+        l0=config.number("l0"),
     )
 
 
-def _hook_point(module: Any) -> str | None:
+def _hook_point(module: str | None) -> str | None:
     """Their name of a module's input or output as a hook point; one that is not in the table stays as it is."""
     if module is None:
         return None
-    match = _LAYER.fullmatch(str(module))
+    match = _LAYER.fullmatch(module)
     site = _SITES.get(match[2]) if match else None
-    return f"blocks.{match[1]}.{site}" if match and site else str(module)
+    return f"blocks.{match[1]}.{site}" if match and site else module
 
 
-def _model_name(stated: Any) -> str | None:
+def _model_name(stated: str | None) -> str | None:
     """`gemma-v3-1b-pt` as the hub writes it: google/gemma-3-1b-pt."""
     if stated is None:
         return None
-    name = str(stated).replace("-v3", "-3")
+    name = stated.replace("-v3", "-3")
     return name if "/" in name else f"google/{name}"

@@ -6,16 +6,13 @@ is for activations of the unscaled input, so it is scaled too. Llama Scope R1 Di
 sae_weights.safetensors, and a threshold for each feature (log_jumprelu_threshold) in scaled units.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 
-from app.engine.formats.files import SaeFiles
+from app.engine.formats.files import SaeFiles, Settings
 from app.engine.nonlinearities import JumpRelu
 from app.engine.sae import Sae
-from app.errors import Invalid
 
 NAME = "Llama Scope"
 CONFIG = "hyperparams.json"
@@ -36,16 +33,17 @@ def load(files: SaeFiles) -> Sae:
     n_features, d_in = encoder.shape
     decoder = files.take("decoder.weight", None, n_features)
     d_out = decoder.shape[0]
-    files.agree(CONFIG, settings, d_model=d_in, d_sae=n_features)
-    transcoder = settings.get("hook_point_out", settings.get("hook_point_in")) != settings.get("hook_point_in")
+    files.agree(settings, d_model=d_in, d_sae=n_features)
+    read, written = settings.text("hook_point_in"), settings.text("hook_point_out")
+    transcoder = written is not None and written != read
     scale = _scale(files, settings, "in", d_in)
     if files.has("log_jumprelu_threshold"):
         threshold = files.take("log_jumprelu_threshold", n_features).exp()
     else:
-        stated = settings.get("jump_relu_threshold")
-        if not isinstance(stated, int | float):
-            raise Invalid(f"{files.folder}: {CONFIG} states no jump_relu_threshold.")
-        threshold = torch.full((n_features,), float(stated) * (scale or 1.0))
+        stated = settings.number("jump_relu_threshold")
+        if stated is None:
+            raise settings.refused("it states no jump_relu_threshold.")
+        threshold = torch.full((n_features,), stated * (scale or 1.0))
     made = Sae(
         format=NAME,
         architecture="jumprelu_transcoder" if transcoder else "jumprelu",
@@ -56,8 +54,8 @@ def load(files: SaeFiles) -> Sae:
         nonlinearity=JumpRelu(threshold),
         transcoder=transcoder,
         normalisation="expected_average_only_in" if scale is None else "none",
-        hook_point=settings.get("hook_point_in"),
-        hook_point_out=settings.get("hook_point_out") if transcoder else None,
+        hook_point=read,
+        hook_point_out=written if transcoder else None,
         model_name="meta-llama/Llama-3.1-8B",
         prepend_bos=True,
         context=1024,
@@ -67,20 +65,19 @@ def load(files: SaeFiles) -> Sae:
     scaled = made.with_input_scale(scale)
     if not transcoder:
         return scaled
-    written = _scale(files, settings, "out", d_out) or scale
-    return replace(scaled, decoder=made.decoder / written, decoder_bias=made.decoder_bias / written)
+    out = _scale(files, settings, "out", d_out) or scale
+    return replace(scaled, decoder=made.decoder / out, decoder_bias=made.decoder_bias / out)
 
 
-def _settings(files: SaeFiles) -> dict[str, Any]:
-    return files.settings(CONFIG) or files.settings(CONFIG, above=1) or files.settings(DISTILL_CONFIG)
+def _settings(files: SaeFiles) -> Settings:
+    return files.settings(CONFIG) or files.settings(CONFIG, above=True) or files.settings(DISTILL_CONFIG)
 
 
-def _scale(files: SaeFiles, settings: Mapping[str, Any], way: str, width: int) -> float | None:
+def _scale(files: SaeFiles, settings: Settings, way: str, width: int) -> float | None:
     """sqrt(width) over the mean norm; None where no norm is stated (R1 Distill: the registry has the factor)."""
-    norms = settings.get(NORMS)
-    norm = norms.get(way) if isinstance(norms, Mapping) else None
+    norm = settings.part(NORMS).number(way)
     if norm is None and files.has("log_jumprelu_threshold"):
         return None
-    if not isinstance(norm, int | float) or norm <= 0:
-        raise Invalid(f"{files.folder}: {CONFIG} states no {NORMS} for {way!r}, and the input is scaled by it.")
+    if norm is None or norm <= 0:
+        raise settings.refused(f"it states no {NORMS} for {way!r}, and the input is scaled by it.")
     return float(width**0.5 / norm)

@@ -4,10 +4,7 @@ pre_bias: (d_in,), encoder.weight: (n_features, d_in), latent_bias: (n_features,
 activation (absent: ReLU), activation_state_dict. Only TopK normalises the input (layer_norm); all lose pre_bias.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from app.engine.formats.files import SaeFiles
+from app.engine.formats.files import SaeFiles, Settings
 from app.engine.nonlinearities import Nonlinearity, Relu, TopK
 from app.engine.sae import Sae
 from app.errors import Invalid
@@ -48,11 +45,6 @@ def _nonlinearity(files: SaeFiles, n_features: int) -> Nonlinearity:
         return Relu()
     if name != "TopK":
         raise Invalid(f"{files.weights}: the activation {name!r} is not known; these are: ReLU, TopK.")
-    state: Any = files.extras.get("activation_state_dict")
-    k = state.get("k") if isinstance(state, Mapping) else None
-    if not isinstance(k, int) or not 1 <= k <= n_features:
-        raise Invalid(f"{files.weights}: activation_state_dict needs `k` from 1 to {n_features}, not {k!r}.")
-    after = state.get("postact_fn", "ReLU")
-    if after != "ReLU":
-        raise Invalid(f"{files.weights}: postact_fn {after!r} is not known; it is ReLU.")
-    return TopK(k)
+    state = Settings(files.weights, files.extras).part("activation_state_dict")
+    state.one_of("postact_fn", ("ReLU",), "ReLU")
+    return TopK(files.top_k(state, state.whole("k"), n_features))

@@ -8,12 +8,11 @@ give wrong activations in silence. So WEIGHTS.json, beside the file WEIGHTS, say
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from app.engine.formats.files import SaeFiles
+from app.engine.formats.files import SaeFiles, Settings
 from app.engine.nonlinearities import AbsTopK, JumpRelu, Nonlinearity, Relu, TopK
 from app.engine.sae import NORMALISATIONS, Sae
 from app.errors import Invalid
@@ -98,40 +97,44 @@ def write_description(weights: Path, stated: Description) -> Path:
     return file
 
 
-def check_description(where: str, held: dict[str, Any]) -> Description:
-    """Raises Invalid for a key or value that is not known; `where` opens the sentence."""
+def check_description(settings: Settings) -> Description:
+    """Raises Invalid for a key or value that is not known."""
     known = {field.name for field in fields(Description)}
-    for key in held:
+    for key in settings.held:
         if key not in known:
-            raise Invalid(f"{where}: {key!r} is not known; these are: {', '.join(sorted(known))}.")
-    if held.get("activation") not in ACTIVATIONS:
-        raise Invalid(f"{where}: activation is {held.get('activation')!r}; it takes {', '.join(ACTIVATIONS)}.")
-    if not isinstance(held.get("centre_input"), bool):
-        raise Invalid(f"{where}: centre_input must be true or false: whether the input loses the decoder's bias.")
-    if held.get("normalisation", "none") not in NORMALISATIONS:
-        raise Invalid(f"{where}: normalisation {held['normalisation']!r}; it takes {', '.join(NORMALISATIONS)}.")
-    wants_k = str(held["activation"]).endswith("topk")
-    if wants_k != (held.get("k") is not None):
-        raise Invalid(f"{where}: {held['activation']} {'needs' if wants_k else 'takes no'} k.")
-    for key, kinds in (("k", int), ("threshold", (int, float)), ("context", int)):
-        if held.get(key) is not None and (isinstance(held[key], bool) or not isinstance(held[key], kinds)):
-            raise Invalid(f"{where}: {key} must be a number, not {held[key]!r}.")
-    return Description(**held)
+            raise settings.refused(f"{key!r} is not known; these are: {', '.join(sorted(known))}.")
+    if "activation" not in settings or "centre_input" not in settings:
+        raise settings.refused("activation and centre_input (whether the input loses the decoder's bias) must be said.")
+    described = Description(
+        activation=settings.one_of("activation", ACTIVATIONS, ""),
+        centre_input=bool(settings.flag("centre_input")),
+        k=settings.whole("k"),
+        threshold=settings.number("threshold"),
+        normalisation=settings.one_of("normalisation", NORMALISATIONS, "none"),
+        hook_point=settings.text("hook_point"),
+        hook_point_out=settings.text("hook_point_out"),
+        model=settings.text("model"),
+        prepend_bos=settings.flag("prepend_bos"),
+        context=settings.whole("context"),
+    )
+    if described.activation.endswith("topk") != (described.k is not None):
+        raise settings.refused(f"{described.activation} {'needs' if described.k is None else 'takes no'} k.")
+    return described
 
 
 def _description(files: SaeFiles) -> Description:
     if files.stated is not None:
         return files.stated
     file = description_file(files.weights)
-    held = files.settings(file.name)
-    if not held:
+    settings = files.settings(file.name)
+    if not settings:
         raise Invalid(
             f"{files.weights} holds an SAE's tensors, but nothing says which nonlinearity it has and whether the input "
             f"loses the decoder's bias. If a library saved it, its settings are missing (cfg.json, config.json). Else "
             f"describe it once: featurescope inspect {files.weights} --activation {{{','.join(ACTIVATIONS)}}} "
             f"--centre-input {{yes,no}} [--k K] [--hook HOOK] --write"
         )
-    return check_description(str(file), held)
+    return check_description(settings)
 
 
 def _nonlinearity(files: SaeFiles, stated: Description, n_features: int) -> Nonlinearity:

@@ -9,7 +9,6 @@ import re
 from app.engine.formats.files import SaeFiles
 from app.engine.nonlinearities import GroupMax, TopK
 from app.engine.sae import Sae
-from app.errors import Invalid
 
 NAME = "sparsify"
 CONFIG = "cfg.json"
@@ -24,42 +23,40 @@ def holds(files: SaeFiles) -> bool:
 
 def load(files: SaeFiles) -> Sae:
     """Raises Invalid naming the file, and the tensor or the key that is wrong."""
-    path = files.folder / CONFIG
     config = files.settings(CONFIG)
     if not config:
-        raise Invalid(f"{path} is missing: without it nothing says how many features a token has (k).")
+        raise config.refused("it is missing, and nothing else says how many features a token has (k).")
     encoder = files.take("encoder.weight", None, None)
     n_features, d_in = encoder.shape
-    transcoder = bool(config.get("transcode"))
-    activation, k = config.get("activation", "topk"), config.get("k")
-    if config.get("signed"):
-        raise Invalid(f"{path}: `signed` SAEs, of sparsify before 1.0, keep negative activations; they are not read.")
-    if activation not in ("topk", "groupmax"):
-        raise Invalid(f"{path}: the activation {activation!r} is not known; these are: topk, groupmax.")
-    if not isinstance(k, int) or not 1 <= k <= n_features or (activation == "groupmax" and n_features % k):
-        raise Invalid(f"{path}: k = {k} cannot be with {n_features} features ({activation}).")
-    files.agree(CONFIG, config, d_in=d_in)
-    if config.get("num_latents"):
-        files.agree(CONFIG, config, num_latents=n_features)
-    run = files.settings(RUN_CONFIG, above=1)
+    transcoder, skips = bool(config.flag("transcode")), bool(config.flag("skip_connection"))
+    if config.flag("signed"):
+        raise config.refused("`signed` SAEs, of sparsify before 1.0, keep negative activations; they are not read.")
+    activation = config.one_of("activation", ("topk", "groupmax"), "topk")
+    k = files.top_k(config, config.whole("k"), n_features)
+    if activation == "groupmax" and n_features % k:
+        raise config.refused(f"groupmax needs equal groups: {n_features} features are no multiple of k = {k}.")
+    files.agree(config, d_in=d_in)
+    if config.whole("num_latents"):
+        files.agree(config, num_latents=n_features)
+    run = files.settings(RUN_CONFIG, above=True)
     bias = files.take("b_dec", d_in)
     hook = _hook_point(files.folder.resolve().name)
     return Sae(
         format=NAME,
-        architecture=("skip_" if config.get("skip_connection") else "") + ("transcoder" if transcoder else activation),
+        architecture=("skip_" if skips else "") + ("transcoder" if transcoder else activation),
         encoder=encoder.T,
         encoder_bias=files.take("encoder.bias", n_features),
         decoder=files.take("W_dec", n_features, d_in),
         decoder_bias=bias,
         nonlinearity=TopK(k) if activation == "topk" else GroupMax(k),
         centre=None if transcoder else bias,
-        skip=files.take("W_skip", d_in, d_in).T if config.get("skip_connection") else None,
+        skip=files.take("W_skip", d_in, d_in).T if skips else None,
         transcoder=transcoder,
         # A transcoder reads what its module reads, which has no name of its own here; the command line gives it.
         hook_point=None if transcoder else hook,
         hook_point_out=hook if transcoder else None,
-        model_name=run.get("model"),
-        context=run.get("ctx_len"),
+        model_name=run.text("model"),
+        context=run.whole("ctx_len"),
         l0=float(k),
     )
 
