@@ -19,6 +19,7 @@ from app.commands import (
     private,
     remove,
     restore,
+    saes,
     serve,
     tokens,
     vacuum,
@@ -27,7 +28,7 @@ from app.errors import FeaturescopeError
 from app.version import VERSION
 
 COMMANDS = (
-    *(demo, index, serve, dictionaries, remove, inspect, doctor),
+    *(demo, index, serve, dictionaries, remove, inspect, saes, doctor),
     *(copy, backup, restore, check, vacuum),
     *(tokens, people, private, audit),
 )

@@ -23,6 +23,10 @@ class Settings:
     model: bool = True
     # Where models run: cpu, cuda, cuda:1, mps.
     device: str = "cpu"
+    # How a model is spread over devices by accelerate (auto), in place of `device`.
+    device_map: str = ""
+    # Run Python code that a model brings along in its own repository.
+    trust_remote_code: bool = False
     # Characters of one live text, texts in one API call, and bytes of one request body.
     max_text: int = 20_000
     max_texts: int = 64

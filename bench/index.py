@@ -74,7 +74,7 @@ def run(workload: Workload, folder: Path, turns: int, dtype: str, profile: bool)
     sample = probe.capture(ids[:16], torch.ones_like(ids[:16]), hook).flatten(0, 1)
     sae = str(make_sae(workload, folder / "sae", sample))
     options = BuildOptions(
-        "bench", None, model, sae, [], context=workload.context, batch_tokens=BATCH_TOKENS, quality_tokens=0
+        "bench", None, model, sae, [], context=workload.context, batch_tokens=BATCH_TOKENS, quality_tokens=0, force=True
     )
     reader = make_reader(options, probe, load_sae(Path(sae)))
     built = reader

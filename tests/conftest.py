@@ -81,6 +81,7 @@ def index_into(tiny: Tiny, url: str, work: Path, **changed: Any) -> Dictionary:
         "context": 32,
         "batch_tokens": 512,
         "quality_tokens": 400,
+        "force": True,  # the tiny SAE is random, and explains nothing
     }
     database = Database(database_url_of(url))
     try:

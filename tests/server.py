@@ -21,9 +21,11 @@ def environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
 
 
-def run(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def run(arguments: Sequence[str], folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """more: variables of the environment."""
+    environ = environment() | more
     return subprocess.run(
-        [*COMMAND, *arguments], cwd=folder, env=environment(), capture_output=True, text=True, timeout=240, check=False
+        [*COMMAND, *arguments], cwd=folder, env=environ, capture_output=True, text=True, timeout=240, check=False
     )
 
 

@@ -20,10 +20,20 @@ def add_database(command: argparse.ArgumentParser) -> None:
     command.add_argument("--db", help="a SQLite file or a database URL (default: featurescope.db in this folder)")
 
 
+def add_model_loading(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--device-map", metavar="MAP", help="spread a large model over devices: auto (needs accelerate)"
+    )
+    command.add_argument(
+        "--trust-remote-code", action="store_true", help="run Python code that the model brings along (default: refuse)"
+    )
+
+
 def add_serving(command: argparse.ArgumentParser) -> None:
     command.add_argument("--host", help="where to listen (default: 127.0.0.1, this machine alone)")
     command.add_argument("--port", type=int, help="(default: 8000)")
     command.add_argument("--device", help="where live texts run: cpu, cuda, cuda:1, mps (default: cpu)")
+    add_model_loading(command)
     command.add_argument("--warm", action="store_true", help="load every dictionary's model and SAE before answering")
     command.add_argument("--memory", type=int, metavar="BYTES", help="of loaded weights at most (default: 8000000000)")
     command.add_argument("--no-model", action="store_true", help="serve browsing alone; torch is never loaded")
@@ -48,6 +58,8 @@ def settings_of(asked: argparse.Namespace) -> Settings:
         host=getattr(asked, "host", None),
         port=getattr(asked, "port", None),
         device=getattr(asked, "device", None),
+        device_map=getattr(asked, "device_map", None),
+        trust_remote_code=True if getattr(asked, "trust_remote_code", False) else None,
         memory=getattr(asked, "memory", None),
         warm=True if getattr(asked, "warm", False) else None,
         model=False if getattr(asked, "no_model", False) else None,

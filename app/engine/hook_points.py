@@ -13,6 +13,7 @@ SITES = {
     "attn_out": "hook_attn_out",
     "mlp_out": "hook_mlp_out",
     "z": "attn.hook_z",
+    "mlp_in": "mlp.hook_in",
     "mlp_post": "mlp.hook_post",
     "ln1": "ln1.hook_normalized",
     "ln2": "ln2.hook_normalized",

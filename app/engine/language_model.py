@@ -199,7 +199,7 @@ class LanguageModel:
         hook_z and mlp.hook_post go through the projection; a post-norm's scale is folded in, as the final norm's is.
         """
         hook = self.sites.named(hook)
-        if hook.module or hook.site in ("ln1", "ln2"):
+        if hook.module or hook.site in ("ln1", "ln2", "mlp_in"):
             return None
         if hook.site in ("z", "mlp_post"):
             projection: Any = self.sites.part(hook)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KEPT = 2  # the model and the SAE used last stay, whatever their size
 A_LOAD = 3600.0  # seconds that a load in the background may take
-Key = tuple[str, str]  # "model" or "sae", and its source
+Key = tuple[str, ...]  # "model" or "SAE", its source, and how it is loaded
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,12 @@ class _Held:
 class LoadedModels:
     """memory: bytes of weights, above which the least recently used that no request holds are dropped."""
 
-    def __init__(self, device: str, memory: int) -> None:
+    def __init__(
+        self, device: str, memory: int, device_map: str | None = None, trust_remote_code: bool = False
+    ) -> None:
         self.device = device
+        self.device_map = device_map
+        self.trust_remote_code = trust_remote_code
         self.memory = memory
         self._lock = threading.Lock()
         self._held: OrderedDict[Key, _Held] = OrderedDict()
@@ -71,8 +75,10 @@ class LoadedModels:
     def use(self, dictionary: Dictionary, patience: Patience) -> Iterator[Loaded]:
         """The dictionary's model and SAE, loaded if need be, not dropped meanwhile. Raises Unavailable, Busy."""
         with ExitStack() as holds:
-            model = holds.enter_context(self._hold(_model_key(dictionary), self._load_model, patience))
-            sae = holds.enter_context(self._hold(_sae_key(dictionary), self._load_sae, patience))
+            model = holds.enter_context(
+                self._hold(_model_key(dictionary), lambda: self._load_model(dictionary), patience)
+            )
+            sae = holds.enter_context(self._hold(_sae_key(dictionary), lambda: self._load_sae(dictionary), patience))
             bos = model.bos_id if dictionary.parameters["prepend_bos"] else None
             context = int(str(dictionary.parameters["context"]))
             hook = parse_hook_point(dictionary.hook_point)
@@ -115,7 +121,7 @@ class LoadedModels:
             del self._begun[keys]
 
     @contextmanager
-    def _hold(self, key: Key, load: Callable[[str], Any], patience: Patience) -> Iterator[Any]:
+    def _hold(self, key: Key, load: Callable[[], Any], patience: Patience) -> Iterator[Any]:
         with self._lock:
             held = self._held.setdefault(key, _Held())
             held.users += 1
@@ -129,13 +135,13 @@ class LoadedModels:
                 held.users -= 1
                 self._drop()
 
-    def _load(self, held: _Held, key: Key, load: Callable[[str], Any], patience: Patience) -> None:
+    def _load(self, held: _Held, key: Key, load: Callable[[], Any], patience: Patience) -> None:
         """The first that asks loads; others wait for it, each no longer than its own patience."""
         if not held.loading.acquire(timeout=min(patience.left, A_LOAD)):
             raise patience.over()
         try:
             if held.value is None:
-                held.value = load(key[1])
+                held.value = load()
         except FeaturescopeError as error:
             raise Unavailable(f"The {key[0]} of this dictionary cannot be loaded: {error}") from error
         finally:
@@ -151,24 +157,46 @@ class LoadedModels:
             if self._held[key].users == 0:
                 del self._held[key]
 
-    def _load_model(self, source: str) -> "LanguageModel":
+    def _load_model(self, dictionary: Dictionary) -> "LanguageModel":
         from app.engine.language_model import load_language_model
         from app.engine.tokens import encode
 
-        model = load_language_model(source, self.device)
+        model = load_language_model(
+            dictionary.model_source,
+            self.device,
+            _dtype(dictionary),
+            device_map=self.device_map,
+            trust_remote_code=self.trust_remote_code,
+            parts=_parts(dictionary),
+        )
         encode(model.tokenizer, "x")  # sets the tokenizer's options, which must not happen in two threads at once
         return model
 
-    def _load_sae(self, source: str) -> "Sae":
-        from app.engine.demo import sae_path
-        from app.engine.sae import load_sae
+    def _load_sae(self, dictionary: Dictionary) -> "Sae":
+        from app.engine.language_model import DTYPES
+        from app.engine.published import open_sae
 
-        return load_sae(sae_path(source), self.device)
+        return open_sae(dictionary.sae_source, self.device, DTYPES[_dtype(dictionary)], _normalisation(dictionary))
+
+
+def _dtype(dictionary: Dictionary) -> str:
+    """As when it was indexed: another precision fires a little differently, and may not fit."""
+    return str(dictionary.parameters.get("dtype", "float32"))
+
+
+def _parts(dictionary: Dictionary) -> list[str]:
+    parts = dictionary.parameters.get("parts", [])
+    return [str(part) for part in parts] if isinstance(parts, list) else []
+
+
+def _normalisation(dictionary: Dictionary) -> str | None:
+    told = dictionary.parameters.get("normalisation")
+    return None if told is None else str(told)
 
 
 def _model_key(dictionary: Dictionary) -> Key:
-    return ("model", dictionary.model_source)
+    return ("model", dictionary.model_source, _dtype(dictionary), *_parts(dictionary))
 
 
 def _sae_key(dictionary: Dictionary) -> Key:
-    return ("SAE", dictionary.sae_source)
+    return ("SAE", dictionary.sae_source, _dtype(dictionary), _normalisation(dictionary) or "")

@@ -35,7 +35,9 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.models = LoadedModels(settings.device, settings.memory)
+        self.models = LoadedModels(
+            settings.device, settings.memory, settings.device_map or None, settings.trust_remote_code
+        )
         self.thread = ModelThread(settings.max_waiting)
 
     def close(self) -> None:

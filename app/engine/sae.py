@@ -178,8 +178,9 @@ def load_sae(path: Path, device: str = "cpu", dtype: torch.dtype = torch.float32
 def check_fits(model: LanguageModel, sae: Sae, hook: HookPoint) -> None:
     """Raises Invalid where the SAE cannot read this model's activations there."""
     model.check_hook(hook)
-    if sae.d_in != model.d_model:
+    width = model.width(hook)
+    if sae.d_in != width:
         raise Invalid(
-            f"The SAE reads {sae.d_in} numbers a token, but {model.name} has {model.d_model} at {hook}: "
+            f"The SAE reads {sae.d_in} numbers a token, but {model.name} has {width} at {hook}: "
             "it was trained on another model."
         )

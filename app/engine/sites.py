@@ -11,7 +11,7 @@ from app.engine.hook_points import NORMALIZED, HookPoint
 from app.errors import Invalid
 
 # Sites that a module path can stand for.
-_NAMED = ("resid_post", "resid_pre", "attn_out", "mlp_out", "resid_mid", "z", "mlp_post")
+_NAMED = ("resid_post", "resid_pre", "attn_out", "mlp_out", "resid_mid", "z", "mlp_in", "mlp_post")
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Sites:
             "attn_out": (family.attention, "its attention is not named (--parts attention=...)"),
             "mlp_out": (family.mlp, "its MLP is not named (--parts mlp=...)"),
             "z": (family.attention_projection, "its attention's projection is not named (--parts)"),
+            "mlp_in": (family.mlp_input, "its MLP is not named (--parts mlp_input=...)"),
             "mlp_post": (family.mlp_projection, "its MLP has no single projection (a mixture of experts has many)"),
             "ln1": (family.ln1, "its attention reads the stream without a norm"),
             "ln2": (family.ln2, "its MLP has no norm of its own"),

@@ -19,13 +19,15 @@ import torch
 from tqdm import tqdm
 
 from app.domain import Dictionary, Histogram, Json, NewDictionary, Quality
-from app.engine.demo import DEMO, model_path, sae_path
-from app.engine.hook_points import parse_hook_point
+from app.engine.demo import DEMO, model_path
+from app.engine.hook_points import HookPoint, parse_hook_point
 from app.engine.language_model import DTYPES, LanguageModel, load_language_model
-from app.engine.sae import Sae, check_fits, load_sae
+from app.engine.published import hub_name, is_published, locate, open_sae
+from app.engine.sae import Sae, check_fits
 from app.errors import Conflict, Invalid
 from app.index.corpus import corpus_files, digest, read_records
 from app.index.draw import DrawOrder
+from app.index.fit import stop_where_unfit
 from app.index.pieces import WHOLE, Selection, Shard, ahead, read_pieces
 from app.index.quality import Kept, measure
 from app.index.record import Reader, record_corpus
@@ -44,8 +46,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What one build is told. model, sae: `demo`, a path, or (model) a name on the hub; hook: None takes the SAE's own.
+    """What one build is told. model, sae: `demo`, a path, or a published name; hook, prepend_bos: None takes the SAE's.
 
+    device_map, trust_remote_code, parts: of load_language_model.
     quality_tokens: sample for explained variance and cross-entropy recovered; 0 leaves them out.
     """
 
@@ -55,10 +58,15 @@ class BuildOptions:
     sae: str
     corpus: Sequence[str]
     hook: str | None = None
+    prepend_bos: bool | None = None
+    normalisation: str | None = None
     context: int = 128
     batch_tokens: int = 4096
     device: str = "cpu"
     dtype: str = "float32"
+    device_map: str | None = None
+    trust_remote_code: bool = False
+    parts: Sequence[str] = ()
     seed: int = 0
     quality_tokens: int = 20_000
     replace: bool = False
@@ -68,6 +76,7 @@ class BuildOptions:
     max_tokens: int | None = None
     sample: float | None = None
     shard: Shard = WHOLE
+    force: bool = False
 
 
 def build_index(options: BuildOptions, database: Database, work: Path) -> Dictionary:
@@ -78,9 +87,18 @@ def build_index(options: BuildOptions, database: Database, work: Path) -> Dictio
         check_id_free(database, options.id)
     with _only_build(work):
         say(f"Loading the model {options.model} and the SAE {options.sae}.")
-        model = load_language_model(options.model, options.device, options.dtype)
-        sae = load_sae(sae_path(options.sae), options.device, DTYPES[options.dtype])
+        model = load_language_model(
+            options.model,
+            options.device,
+            options.dtype,
+            device_map=options.device_map,
+            trust_remote_code=options.trust_remote_code,
+            parts=options.parts,
+        )
+        sae = open_sae(options.sae, str(model.device), DTYPES[options.dtype], options.normalisation)
         reader = make_reader(options, model, sae)
+        if not options.force:
+            stop_where_unfit(reader, files)
         identity = build_identity(options, reader, files)
         _record(options, reader, files, work / "recording", identity)
         part = part_of_folder(work / "recording")
@@ -156,13 +174,14 @@ def make_reader(options: BuildOptions, model: LanguageModel, sae: Sae) -> Reader
     if not 2 <= options.context <= min(model.context, MAX_CONTEXT):
         most = min(model.context, MAX_CONTEXT)
         raise Invalid(f"--context {options.context} cannot be: {model.name} takes 2 to {most} tokens at once.")
-    if sae.model_name is not None and _base_name(sae.model_name) != _base_name(model.name):
+    if sae.model_name is not None and _base_name(sae.model_name) != _base_name(options.model):
         say(f"Warning: the SAE says it was trained on {sae.model_name}, and this is {model.name}.")
-    if options.hook is not None and sae.hook_point is not None and options.hook != sae.hook_point:
+    if options.hook is not None and sae.hook_point is not None and hook != _own_hook(model, sae.hook_point):
         say(f"Warning: the SAE says it reads {sae.hook_point}; --hook {options.hook} is used.")
     # What the SAE was trained with; unsaid, a BOS where the tokenizer has one of its own.
     has_bos = model.tokenizer.bos_token_id is not None or model.family.encoder
-    prepend_bos = model.bos_id is not None and (has_bos if sae.prepend_bos is None else sae.prepend_bos)
+    told = sae.prepend_bos if options.prepend_bos is None else options.prepend_bos
+    prepend_bos = model.bos_id is not None and (has_bos if told is None else told)
     return Reader(model, sae, hook, options.context, prepend_bos, max(options.batch_tokens, options.context))
 
 
@@ -172,7 +191,7 @@ def build_identity(options: BuildOptions, reader: Reader, files: Sequence[Path])
         "model": _source(options.model),
         "model_files": _folder_state(Path(model_path(options.model)).expanduser()),
         "sae": _source(options.sae),
-        "sae_files": _folder_state(sae_path(options.sae)),
+        "sae_files": _folder_state(locate(options.sae).path),
         "corpus": [file.name for file in files],
         "corpus_digest": digest(files),
         "hook_point": str(reader.hook),
@@ -180,6 +199,8 @@ def build_identity(options: BuildOptions, reader: Reader, files: Sequence[Path])
         "prepend_bos": reader.prepend_bos,
         "batch_tokens": reader.batch_tokens,
         "dtype": options.dtype,
+        "parts": list(options.parts),
+        "normalisation": options.normalisation,
         "device": options.device,
     }
 
@@ -277,7 +298,7 @@ def _new_dictionary(
         title=options.title or options.id,
         model=reader.model.name,
         model_source=_source(options.model),
-        sae=DEMO if options.sae == DEMO else Path(options.sae).name,
+        sae=options.sae if options.sae == DEMO or is_published(options.sae) else Path(options.sae).name,
         sae_source=_source(options.sae),
         hook_point=str(reader.hook),
         architecture=reader.sae.architecture,
@@ -326,7 +347,15 @@ def _folder_state(path: Path) -> Json:
 
 
 def _base_name(model: str) -> str:
-    return model.rsplit("/", 1)[-1].lower()
+    return hub_name(model).rstrip("/").rsplit("/", 1)[-1].lower()
+
+
+def _own_hook(model: LanguageModel, name: str) -> HookPoint | None:
+    """Where the SAE says it reads, by its site's name; None where this model has no such place."""
+    try:
+        return model.sites.named(parse_hook_point(name))
+    except Invalid:
+        return None
 
 
 def _finite(value: float | None) -> float | None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 def index_arguments(tiny: Tiny, *more: str) -> list[str]:
     paths = ["--model", str(tiny.model), "--sae", str(tiny.sae), "--corpus", str(tiny.corpus)]
-    return ["index", "tiny", *paths, "--context", "32", *more]
+    return ["index", "tiny", *paths, "--context", "32", "--force", *more]
 
 
 def test_index_serve_list_and_remove(tiny: Tiny, tmp_path: Path) -> None:

@@ -97,6 +97,16 @@ def test_heads_and_neurons_write_what_their_projection_makes_of_them(model: Lang
     assert torch.allclose(bias, bias[:1].expand_as(bias), atol=1e-4)
 
 
+def test_what_the_mlp_reads_is_its_norms_output(model: LanguageModel) -> None:
+    """TransformerLens' mlp.hook_in; where parallel blocks share one norm, and where there is none, its input itself."""
+    norm = model.family.ln2 or model.family.ln1
+    read = at(model, "blocks.1.mlp.hook_in")
+    if model.name in ENCODERS or model.name == "opt with a projection":  # its norm stands before
+        norm = "attention.output.LayerNorm" if model.name in ENCODERS else "self_attn_layer_norm"
+    given = at(model, "blocks.1.hook_resid_mid" if norm is None else f"{model.family.blocks}.1.{norm}")
+    assert torch.allclose(read, given, atol=1e-5)
+
+
 @pytest.mark.parametrize("norm", ["ln1", "ln2", "ln1_post", "ln2_post"])
 def test_a_normalised_input_is_what_its_norm_scales(model: LanguageModel, norm: str) -> None:
     name = f"blocks.1.{norm}.hook_normalized"
