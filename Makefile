@@ -2,12 +2,13 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
+CASES ?= 5000
 VENV := .venv
 BIN := $(VENV)/bin
 PARITY := .venv-parity
 READY := pyproject.toml constraints.txt recipes/set_up.py recipes/fetch_htmx.py
 
-.PHONY: run test quick lint parity bench screenshots clean
+.PHONY: run test quick lint parity fuzz bench screenshots clean
 
 run: $(VENV)/.ready  ## set up, index the demo, serve it
 	@$(BIN)/featurescope demo --host $(HOST) --port $(PORT)
@@ -27,6 +28,9 @@ lint: $(VENV)/.ready-tests  ## style, types, and the direction of imports
 
 parity: $(PARITY)/.ready  ## the same numbers as the libraries that SAEs come from, in an environment of their own
 	@$(PARITY)/bin/python -m pytest -q --confcutdir tests/parity tests/parity
+
+fuzz: $(VENV)/.ready-fuzz  ## made-up calls of the API, against what its own description promises (CASES=5000)
+	@$(BIN)/python -m tests.fuzz --cases $(CASES)
 
 bench: $(VENV)/.ready-tests  ## measurements, each a ratio within one run
 	@$(BIN)/python -m bench.index
@@ -48,4 +52,8 @@ $(VENV)/.ready-tests: $(READY)
 
 $(PARITY)/.ready: constraints.txt recipes/set_up_parity.py $(wildcard tests/parity/*.txt)
 	@$(PYTHON) recipes/set_up_parity.py $(PARITY)
+	@touch $@
+
+$(VENV)/.ready-fuzz: $(VENV)/.ready-tests
+	@$(PYTHON) recipes/set_up.py $(VENV) --extras fuzz
 	@touch $@

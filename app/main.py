@@ -36,6 +36,7 @@ from app.pages import (
     search,
     sentence,
     sign_in,
+    sign_in_openid,
 )
 from app.pages.assets import Assets
 from app.settings import Settings, database_url
@@ -54,6 +55,7 @@ PAGES = (
     definitions,
     api_docs,
     sign_in,
+    sign_in_openid,
     admin,
 )
 PAGE_THREADS = 40  # as Starlette has them

@@ -1,7 +1,7 @@
 """Every setting, documented in place; each is read from the environment variable FEATURESCOPE_<NAME>."""
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,11 @@ class Settings:
     # Where people reach the server (https://lens.example.org/scope): for sign-in through OpenID Connect, for cookies
     # that travel encrypted alone, and as a host that is answered.
     public_url: str = ""
+    # Sign-in through OpenID Connect: the provider, this server's name and secret there, the claim that names people.
+    openid_issuer: str = ""
+    openid_client: str = ""
+    openid_secret: str = field(default="", repr=False)
+    openid_claim: str = "email"
     # The path of another site that the server is served under, and further names that it answers to (with commas).
     root_path: str = ""
     hosts: str = ""

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from app.access.form_tokens import make_form_key
 from app.access.limits import Limit
+from app.access.openid import OpenIdProvider
 from app.access.rule import client_address, is_proxy, networks, peer
 from app.access.visit import Visit
 from app.errors import Busy, NotSignedIn, Unavailable
@@ -39,6 +40,7 @@ class Doorkeeper:
         self.proxies = networks(settings.proxies)
         self.failures = Limit("wrong tokens from your address", *FAILED_SIGN_INS)
         self.live = Limit("live calls", settings.live_rate, 60.0) if settings.live_rate else None
+        self.openid = OpenIdProvider(settings) if settings.openid_issuer else None
         self.cookie_path = f"{settings.root_path}/"
         self._database = database
         self._owner = Visit(OWNER, make_form_key(key, ""))

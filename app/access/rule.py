@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
+from app.access.openid import check_openid
 from app.errors import Invalid
 from app.roles import Role
 from app.settings import Settings
@@ -27,6 +28,8 @@ def check_access(settings: Settings) -> None:
     if settings.newcomers not in (Role.NOBODY, Role.READ, Role.LABEL):
         raise Invalid(f"FEATURESCOPE_NEWCOMERS takes nobody, read or label, not {settings.newcomers!r}.")
     networks(settings.proxies)
+    if settings.openid_issuer:
+        check_openid(settings)
     if settings.root_path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", settings.root_path):
         raise Invalid(f"--root-path is a path such as /featurescope, not {settings.root_path!r}.")
     if settings.public_url and urlsplit(settings.public_url).scheme not in ("http", "https"):

@@ -22,15 +22,16 @@ Next = Annotated[str, Query(max_length=4000)]
 
 @dataclass(frozen=True)
 class SignInPage:
-    """next: where to go then. refused: why the last try failed."""
+    """next: where to go then. refused: why the last try failed. has_openid: whether there is OpenID Connect too."""
 
     next: str
     refused: str | None
+    has_openid: bool
 
 
 @router.get("/sign-in")
 def show_sign_in(request: Request, person: CurrentPerson, next: Next = "/") -> Response:
-    return _form(request, person.name is None, SignInPage(_own_address(next), None), 200)
+    return _form(request, person.name is None, _page(request, next, None), 200)
 
 
 @router.post("/sign-in")
@@ -44,8 +45,8 @@ def sign_in(
     try:
         found = door.token(token.strip(), client_address(request, door.proxies))
     except NotSignedIn as error:
-        return _form(request, person.name is None, SignInPage(_own_address(next), str(error)), 401)
-    answer = RedirectResponse(_own_address(next), 303, {"cache-control": "no-store"})
+        return _form(request, person.name is None, _page(request, next, str(error)), 401)
+    answer = RedirectResponse(own_address(next), 303, {"cache-control": "no-store"})
     keep_signed_in(request, answer, door.sign_in(request, found, None))
     return answer
 
@@ -70,6 +71,10 @@ def set_cookie(request: Request, answer: Response, name: str, value: str, second
     answer.set_cookie(name, value, max_age=seconds, path=path, httponly=True, samesite="lax", secure=secure)
 
 
+def _page(request: Request, next: str, refused: str | None) -> SignInPage:
+    return SignInPage(own_address(next), refused, doorkeeper(request).openid is not None)
+
+
 def _form(request: Request, is_stranger: bool, page: SignInPage, status: int) -> HTMLResponse:
     """A browser that is not signed in gets a cookie of its own, which the form's token hangs on."""
     own = request.cookies.get(FORM_COOKIE) if is_stranger else ""
@@ -85,7 +90,7 @@ def _form(request: Request, is_stranger: bool, page: SignInPage, status: int) ->
     return answer
 
 
-def _own_address(next: str) -> str:
+def own_address(next: str) -> str:
     """An address of this server; whatever else was asked for, the first page."""
     is_own = next.startswith("/") and not next.startswith(("//", "/\\")) and next.isprintable()
     return next if is_own else "/"
