@@ -3,6 +3,7 @@
 torch is imported when the first model is, never with this module.
 """
 
+import logging
 import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from app.live import (
 from app.scales import Scales
 from app.settings import Settings
 
+logger = logging.getLogger("featurescope")
 A_MOMENT = 4.0  # seconds
 
 
@@ -38,6 +40,7 @@ class Runtime:
         self.models = LoadedModels(
             settings.device, settings.memory, settings.device_map or None, settings.trust_remote_code
         )
+        self._missed: set[str] = set()
         self.thread = ModelThread(settings.max_waiting)
 
     def close(self) -> None:
@@ -134,9 +137,13 @@ class Runtime:
             return "This server was started without models (--no-model): it serves browsing alone."
         for kind, source in (("model", dictionary.model_source), ("SAE", dictionary.sae_source)):
             if source != DEMO and source.startswith("/") and not Path(source).exists():
+                # Not where: whoever reads this may not be whoever runs the server, who finds it in the log, once.
+                if source not in self._missed:
+                    self._missed.add(source)
+                    logger.warning("%s: its %s is no longer at %s", dictionary.id, kind, source)
                 return (
-                    f"The {kind} that this dictionary was made with is no longer at {source}. "
-                    "Put it back there to run texts; everything else can be browsed."
+                    f"The {kind} that this dictionary was made with is no longer where it was when it was indexed. "
+                    "Put it back there to run texts (the server's log says where); everything else can be browsed."
                 )
         return None
 

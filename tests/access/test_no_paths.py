@@ -1,0 +1,43 @@
+"""No answer says where anything lies on the server's machine: it is nobody's business who only visits."""
+
+import re
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from fastapi.routing import iter_route_contexts
+from fastapi.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+
+FOLDER = "/srv/grandmas-folder"
+
+
+def test_no_answer_holds_a_path_of_the_machine(serve: Callable[..., TestClient], database_path: Path) -> None:
+    with sqlite3.connect(database_path) as connection:
+        connection.execute(f"UPDATE dictionaries SET model_source = '{FOLDER}/model', sae_source = '{FOLDER}/sae'")
+    client = serve(host="127.0.0.1", model=True)
+    asked = 0
+    for route in iter_route_contexts(create_app(Settings()).routes):
+        for method in sorted(route.methods or ()):
+            for id in ("tiny", "nope"):
+                address = re.sub(r"\{\w+\}", "3", (route.path or "").replace("{dictionary_id}", id))
+                for query in ("", "?text=The+match&sort=x&cursor=x&group=x"):
+                    answer = client.request(method, address + query, json={"texts": ["The match"], "text": "x"})
+                    asked += 1
+                    for path in (FOLDER, str(database_path.parent), str(Path(__file__).parent.parent.parent)):
+                        assert path not in answer.text, (method, address + query)
+    assert asked > 50
+
+
+def test_an_answer_to_a_database_that_fails_holds_none(serve: Callable[..., TestClient], database_path: Path) -> None:
+    client = serve(host="127.0.0.1")
+    with sqlite3.connect(database_path) as connection:
+        connection.execute("DROP TABLE features")
+    for address in ("/dictionaries/tiny", "/api/v1/dictionaries/tiny/features", "/dictionaries/tiny/features/3"):
+        answer = client.get(address)
+        assert answer.status_code == 500
+        assert str(database_path.parent) not in answer.text
+        assert "SELECT" not in answer.text
+        assert answer.headers["content-security-policy"]
