@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -39,6 +40,7 @@ from app.pages import (
     sign_in_openid,
 )
 from app.pages.assets import Assets
+from app.roles import Role
 from app.settings import Settings, database_url
 from app.store.database import Database
 from app.store.dictionaries import list_dictionaries
@@ -61,6 +63,16 @@ PAGES = (
 PAGE_THREADS = 40  # as Starlette has them
 
 
+class Application(FastAPI):
+    """FastAPI, with the way to sign in described in the document that it makes of the API."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        settings: Settings = self.state.settings
+        api.describe_sign_in(document, is_needed=bool(settings.access) and settings.anonymous == Role.NOBODY)
+        return document
+
+
 def create_app(settings: Settings) -> FastAPI:
     """The application; its database is opened (and brought to the newest schema) when it starts. Raises Invalid."""
     check_access(settings)
@@ -78,7 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.runtime.close()
         app.state.database.close()
 
-    app = FastAPI(
+    app = Application(
         title="Featurescope",
         version=VERSION,
         description=api.DESCRIPTION,

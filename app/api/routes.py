@@ -1,5 +1,7 @@
 """Version 1 of the API: every call, by noun."""
 
+from typing import Any
+
 from fastapi import APIRouter
 
 from app.api import activations, dictionaries, examples, features, labels, search, steering
@@ -7,8 +9,18 @@ from app.api import activations, dictionaries, examples, features, labels, searc
 DESCRIPTION = """\
 Everything that the pages show, as JSON. Numbers are numbers; what was not measured is null.
 Lists are paged: `limit`, and `cursor` with the `next` of the page before; `total` counts the whole list.
+Where the server asks who you are, send `Authorization: Bearer TOKEN`.
 An error is `application/problem+json` (RFC 9457), its `detail` says what to do.
 """
+BEARER = "bearer"
+
+
+def describe_sign_in(document: dict[str, Any], is_needed: bool) -> None:
+    """Says in the OpenAPI document how a program signs in, and whether it must."""
+    schemes = document["components"].setdefault("securitySchemes", {})
+    schemes[BEARER] = {"type": "http", "scheme": "bearer", "description": "Made with: featurescope tokens create"}
+    document["security"] = [{BEARER: []}] if is_needed else [{}, {BEARER: []}]
+
 
 router = APIRouter()
 for noun in (dictionaries, features, examples, activations, steering, search, labels):

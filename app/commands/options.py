@@ -44,11 +44,12 @@ def add_serving(command: argparse.ArgumentParser) -> None:
     command.add_argument("--public-url", help="where people reach the server, such as https://lens.example.org")
     command.add_argument("--root-path", help="the path of a site that it is served under, such as /featurescope")
     command.add_argument("--hosts", help="further host names that it answers to, with commas")
+    command.add_argument("--live-rate", type=int, help="live calls of one person in a minute; 0: any (default: 120)")
     command.add_argument("--log", choices=("plain", "json"), help="write a line for each request (default: warnings)")
     add_database(command)
 
 
-_PLAIN = ("access", "proxies", "proxy_header", "public_url", "root_path", "hosts", "log")
+_PLAIN = ("access", "live_rate", "proxies", "proxy_header", "public_url", "root_path", "hosts", "log")
 
 
 def settings_of(asked: argparse.Namespace) -> Settings:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -88,17 +89,27 @@ def http_error(request: Request, error: Exception) -> Response:
     """An address that does not exist, a method that it does not take, a body that cannot be read."""
     assert isinstance(error, HTTPException)
     path, method = request.url.path, request.method
+    headers = dict(error.headers or {})
     match error.status_code, error.detail:
         case 404, "Not Found":
             where = "the calls are listed at /api/docs" if is_api(request) else "start from the list of dictionaries"
             detail = f"There is nothing at {path}; {where}."
         case 405, _:
-            detail = f"{path} does not take {method}, only {(error.headers or {}).get('Allow', 'GET')}."
+            allowed = ", ".join(sorted(_allowed(request)))
+            headers["allow"] = allowed
+            detail = f"{path} does not take {method}, only {allowed}."
         case 400, "There was an error parsing the body":
             detail = "The body cannot be read: it is not JSON in UTF-8, or it is nested too deeply."
         case _, given:
             detail = given
-    return respond(request, error.status_code, detail, error.headers)
+    return respond(request, error.status_code, detail, headers)
+
+
+def _allowed(request: Request) -> set[str]:
+    """What the address takes: the framework names the methods of the first of its routes alone."""
+    path = own_path(request)
+    routes = [route for route in iter_route_contexts(request.app.routes) if getattr(route, "path_regex", None)]
+    return {method for route in routes if route.path_regex.match(path) for method in route.methods or ("GET",)}
 
 
 def invalid_request(request: Request, error: Exception) -> Response:

@@ -139,6 +139,18 @@ def test_a_bad_live_call_is_refused(client: TestClient, body: dict[str, Any], sa
     assert says in answer.json()["detail"]
 
 
+def test_a_method_that_is_not_taken_is_told_those_that_are(client: TestClient) -> None:
+    answer = client.patch("/api/v1/dictionaries/tiny/features/3/labels/1")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, PUT")
+    assert "only DELETE, PUT" in answer.json()["detail"]
+
+
+def test_the_document_says_how_to_sign_in(client: TestClient) -> None:
+    document = client.get("/api/openapi.json").json()
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    assert document["security"] == [{}, {"bearer": []}], "nobody must, on loopback"
+
+
 def test_a_huge_body_is_refused_before_it_is_read(client: TestClient) -> None:
     answer = client.post("/api/v1/dictionaries/tiny/activations", content=b"x" * 2_000_000)
     assert answer.status_code == 413
