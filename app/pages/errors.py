@@ -89,7 +89,7 @@ def http_error(request: Request, error: Exception) -> Response:
     """An address that does not exist, a method that it does not take, a body that cannot be read."""
     assert isinstance(error, HTTPException)
     path, method = request.url.path, request.method
-    headers = dict(error.headers or {})
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     match error.status_code, error.detail:
         case 404, "Not Found":
             where = "the calls are listed at /api/docs" if is_api(request) else "start from the list of dictionaries"
