@@ -194,3 +194,87 @@ class Failed:
 
 
 SteeringEvent: TypeAlias = SteeredToken | SteeringSummary | Failed
+
+
+@dataclass(frozen=True)
+class AttributionRequest:
+    """Which features made the model expect `target` after the text's token `position`, rather than `versus`.
+
+    position: None for the last token. target, versus: a token id, or the token's text; target None for the likeliest,
+    versus None for the logit alone. n: features to ablate, those that contribute most either way.
+    """
+
+    text: str
+    position: int | None = None
+    target: int | str | None = None
+    versus: int | str | None = None
+    n: int = 10
+
+
+@dataclass(frozen=True)
+class FeatureContribution:
+    """contribution: activation times gradient, summed over tokens; by_token: the same at each.
+
+    ablation_effect: the value less what it is with the feature at 0 on every token: what the feature truly gives.
+    """
+
+    index: int
+    contribution: float
+    by_token: Sequence[float]
+    ablation_effect: float
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """value: the logit of `target` (less that of `versus`), with everything as it is.
+
+    tokens: of the text's window up to `position`, which is counted in the text. next_tokens: what the model expects.
+    from_features + from_error + from_bias + from_bos + rest == value, where rest is what reaches the value by other
+    paths than the hook, and what is not linear. by_token: of all features. correlation: of contributions with ablation
+    effects over `features`; None where there is none to be had.
+    """
+
+    tokens: Sequence[str]
+    position: int
+    next_tokens: Sequence[NextToken]
+    target: NextToken
+    versus: NextToken | None
+    value: float
+    from_features: float
+    from_error: float
+    from_bias: float
+    from_bos: float
+    rest: float
+    by_token: Sequence[float]
+    features: Sequence[FeatureContribution]
+    correlation: float | None
+
+
+@dataclass(frozen=True)
+class SeparatingFeature:
+    """auc: the share of pairs of a text with and a text without in which the former has the larger peak, ties half.
+
+    mean_with, mean_without: of the peaks; n_with, n_without: texts in which it fires.
+    """
+
+    index: int
+    auc: float
+    mean_with: float
+    mean_without: float
+    n_with: int
+    n_without: int
+
+
+@dataclass(frozen=True)
+class Separation:
+    """The features that tell two lists of texts apart, the best first.
+
+    n_compared: features that fire in any of the texts. by_chance: how many of them would separate the lists perfectly
+    if their peaks had nothing to do with the lists: n_compared / (n_with + n_without choose n_with).
+    """
+
+    n_with: int
+    n_without: int
+    n_compared: int
+    by_chance: float
+    features: Sequence[SeparatingFeature]

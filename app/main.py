@@ -38,6 +38,7 @@ from app.pages import (
     sentence,
     sign_in,
     sign_in_openid,
+    steering,
 )
 from app.pages.assets import Assets
 from app.roles import Role
@@ -53,6 +54,7 @@ PAGES = (
     feature,
     sentence,
     live,
+    steering,
     search,
     definitions,
     api_docs,

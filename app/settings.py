@@ -35,6 +35,8 @@ class Settings:
     max_new_tokens: int = 200
     max_samples: int = 4
     max_steered: int = 20
+    # Features that one attribution may ablate.
+    max_ablated: int = 50
     # Loaded models are dropped, the least recently used first, above this many bytes.
     memory: int = 8_000_000_000
     # Load the models of every dictionary at start, instead of when the first text comes.

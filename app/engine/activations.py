@@ -152,6 +152,11 @@ def live_text(
     return LiveText(text, tokens, ranked(found, scales, ranking))
 
 
+def text_peaks(texts: Sequence[Sequence[WindowActivations]]) -> Floats:
+    """(n_texts, n_features): each feature's largest activation in each text. texts: their windows."""
+    return np.stack([np.stack([window.peaks for window in text]).max(axis=0) for text in texts])
+
+
 def ranked(found: Sequence[WindowActivations], scales: Scales, ranking: Ranking) -> list[LiveFeature]:
     """The first STRONGEST features over all windows, by the ranking, then by their largest activation."""
     firsts = np.cumsum([0, *(len(window.top_values) for window in found)])[:-1]

@@ -135,6 +135,13 @@ class LanguageModel:
             logits: Tensor = self.model(input_ids=token_ids, past_key_values=cache, use_cache=True).logits
         return logits[:, -1]
 
+    def differentiable_logits(self, token_ids: Tensor, attention_mask: Tensor, changes: Sequence[Change]) -> Tensor:
+        """As `logits`, with a graph from whatever in the changes asks for gradients; the weights ask for none."""
+        self.check_logits()
+        with torch.enable_grad(), self.changed(token_ids.shape, changes):
+            logits: Tensor = self._forward(token_ids, attention_mask).logits
+        return logits
+
     @contextmanager
     def changed(self, shape: torch.Size, changes: Sequence[Change]) -> Iterator[None]:
         """Forwards of (n_rows, n_positions) ids inside go through these changes, in the order given."""

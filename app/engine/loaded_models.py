@@ -18,7 +18,9 @@ from app.engine.patience import Patience
 from app.errors import FeaturescopeError, Unavailable
 
 if TYPE_CHECKING:
-    from app.engine.language_model import LanguageModel
+    from torch import Tensor
+
+    from app.engine.language_model import Change, LanguageModel
     from app.engine.sae import Sae
 
 KEPT = 2  # the model and the SAE used last stay, whatever their size
@@ -41,6 +43,21 @@ class Loaded:
         """Where the SAE's output belongs: a transcoder writes elsewhere than it reads."""
         out = self.sae.hook_point_out
         return self.hook if out is None else parse_hook_point(out)
+
+    def between(self, change: "Callable[[Tensor, Tensor], Tensor]") -> "list[Change]":
+        """What makes of x, which the SAE reads, and of y, which it writes into, the new y. For an SAE the two are one.
+
+        x: (n_rows, n_positions, d_in); y and the new y: (n_rows, n_positions, d_out)
+        """
+        if self.hook == self.write_hook:
+            return [(self.hook, lambda x: change(x, x))]
+        seen: list[Tensor] = []
+
+        def note(x: "Tensor") -> "Tensor":
+            seen[:] = [x]
+            return x
+
+        return [(self.hook, note), (self.write_hook, lambda y: change(seen[0], y))]
 
     @property
     def window_tokens(self) -> int:

@@ -7,7 +7,9 @@ import logging
 import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.domain import Dictionary
 from app.engine.demo import DEMO
@@ -18,10 +20,13 @@ from app.engine.patience import Patience
 from app.engine.requests import check_features, check_steering, check_text, control_strengths
 from app.errors import FeaturescopeError, Invalid, Unavailable
 from app.live import (
+    Attribution,
+    AttributionRequest,
     LiveText,
     NextToken,
     Ranking,
     RawStrength,
+    Separation,
     SteeringEvent,
     SteeringRequest,
 )
@@ -29,6 +34,10 @@ from app.scales import Scales
 from app.settings import Settings
 
 logger = logging.getLogger("featurescope")
+if TYPE_CHECKING:
+    from app.engine.activations import WindowActivations
+    from app.engine.tokens import Window
+
 A_MOMENT = 4.0  # seconds
 
 
@@ -59,7 +68,37 @@ class Runtime:
         """Each text's strongest features per token and overall. Raises Invalid, Busy, Unavailable."""
         check_features(dictionary, followed)
         with self.loaded(dictionary, texts, patience) as loaded:
-            return [self._text(loaded, scales, text, top_k, followed, ranking, patience) for text in texts]
+            from app.engine.activations import live_text
+
+            found = self._run(loaded, texts, top_k, followed, patience)
+            return [
+                live_text(text, cut, acts, followed, scales, ranking)
+                for text, (cut, acts) in zip(texts, found, strict=True)
+            ]
+
+    def separate(
+        self, dictionary: Dictionary, having: Sequence[str], lacking: Sequence[str], n: int, patience: Patience
+    ) -> Separation:
+        """The n features that best tell texts that have something from texts that lack it. Raises as `activations`."""
+        for name, texts in (("with", having), ("without", lacking)):
+            if not 1 <= len(texts) <= self.settings.max_texts:
+                most = self.settings.max_texts
+                raise Invalid(f"There are {len(texts)} texts {name}; give 1 to {most} (the setting max_texts).")
+        with self.loaded(dictionary, [*having, *lacking], patience) as loaded:
+            from app.engine.activations import text_peaks
+            from app.engine.separation import separate
+
+            peaks = text_peaks([acts for _, acts in self._run(loaded, [*having, *lacking], 1, [], patience)])
+            return separate(peaks[: len(having)], peaks[len(having) :], n)
+
+    def attribute(self, dictionary: Dictionary, asked: AttributionRequest, patience: Patience) -> Attribution:
+        """Which features made a next token likely. Raises Invalid, Busy, Unavailable."""
+        if not 1 <= asked.n <= self.settings.max_ablated:
+            raise Invalid(f"{asked.n} features are to be ablated; give 1 to {self.settings.max_ablated} (max_ablated).")
+        with self.loaded(dictionary, [asked.text], patience) as loaded:
+            from app.engine.attribution import attribute
+
+            return attribute(loaded, asked, lambda step: self.thread.run(patience, step))
 
     def next_tokens(
         self, dictionary: Dictionary, text: str, position: int, n: int, patience: Patience
@@ -153,25 +192,20 @@ class Runtime:
         if reason is not None:
             raise Unavailable(reason)
 
-    def _text(
-        self,
-        loaded: Loaded,
-        scales: Scales,
-        text: str,
-        top_k: int,
-        followed: Sequence[int],
-        ranking: Ranking,
-        patience: Patience,
-    ) -> LiveText:
+    def _run(
+        self, loaded: Loaded, texts: Sequence[str], top_k: int, followed: Sequence[int], patience: Patience
+    ) -> "list[tuple[list[Window], list[WindowActivations]]]":
+        """Each text's windows, and what was found in them."""
         from app.engine import activations
         from app.engine.tokens import windows
 
-        cut = windows(loaded.model.tokenizer, text, loaded.window_tokens)
-        if not cut:
-            raise Invalid("The text holds no token for this model; type a sentence.")
+        cut = [windows(loaded.model.tokenizer, text, loaded.window_tokens) for text in texts]
+        for text, its_windows in zip(texts, cut, strict=True):
+            if not its_windows:
+                raise Invalid(f"The text {text[:40]!r} holds no token for this model; type a sentence.")
         most = activations.most_tokens(loaded)
-        found = []
-        for piece in activations.pieces(cut, top_k, followed, most):
+        found: list[WindowActivations] = []
+        for piece in activations.pieces([window for its in cut for window in its], top_k, followed, most):
             found += self.thread.run_together(
                 patience,
                 ("activations", id(loaded.model), id(loaded.sae), loaded.hook, loaded.bos),
@@ -180,4 +214,5 @@ class Runtime:
                 most,
                 lambda waiting: activations.run_pieces(loaded, waiting),
             )
-        return activations.live_text(text, cut, found, followed, scales, ranking)
+        rest = iter(found)
+        return [(its_windows, list(islice(rest, len(its_windows)))) for its_windows in cut]

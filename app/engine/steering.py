@@ -51,16 +51,7 @@ class Intervention:
 
     def changes(self, begins: int) -> list[Change]:
         """For a pass whose first position is `begins`."""
-        read, write = self._loaded.hook, self._loaded.write_hook
-        if read == write:
-            return [(read, lambda x: self._changed(x, x, begins))]
-        seen: list[Tensor] = []
-
-        def note(x: Tensor) -> Tensor:
-            seen.append(x)
-            return x
-
-        return [(read, note), (write, lambda y: self._changed(seen[-1], y, begins))]
+        return self._loaded.between(lambda x, y: self._changed(x, y, begins))
 
     def _changed(self, x: Tensor, y: Tensor, begins: int) -> Tensor:
         """x: (1, n_positions, d_in), what the SAE reads; y: (1, n_positions, d_out), what it writes into."""

@@ -29,6 +29,7 @@ __all__ = [
     "RequestPatience",
     "ServerSettings",
     "WriteSession",
+    "fragment",
     "render",
 ]
 
@@ -50,5 +51,10 @@ def environment() -> Environment:
 
 def render(template: str, page: "DataclassInstance", status: int = 200) -> HTMLResponse:
     """The page as HTML. Its fields stay objects: only the outermost level becomes names of the template."""
-    context: dict[str, Any] = {field.name: getattr(page, field.name) for field in fields(page)}
-    return HTMLResponse(environment().get_template(template).render(context), status_code=status)
+    return HTMLResponse(fragment(template, page), status_code=status)
+
+
+def fragment(template: str, part: "DataclassInstance") -> str:
+    """A part of a page as HTML, for a stream that fills the page in."""
+    context: dict[str, Any] = {field.name: getattr(part, field.name) for field in fields(part)}
+    return environment().get_template(template).render(context)
