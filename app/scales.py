@@ -1,13 +1,14 @@
 """What a live activation is held against: every feature's own activations over the corpus, for whole arrays at once."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # browsing alone needs no numpy, and its image has none
+    import numpy as np
+    from numpy.typing import NDArray
 
-Indices: TypeAlias = NDArray[np.int64]
-Values: TypeAlias = NDArray[np.float64]
+Indices: TypeAlias = "NDArray[np.int64]"
+Values: TypeAlias = "NDArray[np.float64]"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Scales:
 
         Linear between the stored quantiles, and from 0 to the first. features, activations: (n,).
         """
+        import numpy as np
+
         knots = self.values[features]
         place = (activations[:, None] >= knots).sum(axis=1)
         inside = np.minimum(place, knots.shape[1] - 1)
@@ -51,5 +54,7 @@ class Scales:
 
         Below 1 where the activation is beyond all, or nearly all, that the corpus holds. features, activations: (n,).
         """
+        import numpy as np
+
         above = 1 - np.nan_to_num(self.percentiles(features, activations), nan=100.0) / 100
         return self.n_active[features] * above

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from app.domain import Dictionary
 from app.errors import Invalid
 from app.live import FeatureStrength, RawStrength, SteeringRequest
@@ -68,6 +66,8 @@ def raw_strength(scales: Scales, feature: FeatureStrength) -> RawStrength:
 
 def control_strengths(scales: Scales, asked: SteeringRequest, strengths: Sequence[RawStrength]) -> list[RawStrength]:
     """Other live features at the same strengths, drawn by the seed."""
+    import numpy as np
+
     live = np.setdiff1d(np.flatnonzero(scales.n_active), [pushed.index for pushed in strengths])
     if len(live) < len(strengths):
         raise Invalid("There are too few other live features for a control; ask for none.")

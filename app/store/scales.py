@@ -4,7 +4,6 @@ import threading
 from collections import OrderedDict
 from datetime import datetime
 
-import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -18,6 +17,8 @@ KEPT = 8  # dictionaries; 24,576 features take 2 MB
 
 def load_scales(session: Session, dictionary: Dictionary) -> Scales:
     """Quantiles, maxima and numbers of active tokens of every feature."""
+    import numpy as np
+
     columns = select(FeatureRow.index, FeatureRow.n_active_tokens, FeatureRow.max_activation, FeatureRow.statistics)
     shares: tuple[float, ...] = ()
     known: dict[int, list[float]] = {}

@@ -52,7 +52,12 @@ def make_earlier(url: str, revision: str) -> None:
             if kept := rows.get(table.name):
                 values = [{name: _stored(engine, table.c[name].type, v) for name, v in row.items()} for row in kept]
                 connection.execute(insert(table), values)
-                if engine.dialect.name == "postgresql" and "id" in table.c:  # numbers go on where they were
+                if engine.dialect.name == "postgresql" and table.name in (
+                    "labels",
+                    "tokens",
+                    "audit",
+                ):
+                    # Numbers go on where they were.
                     numbers = f"pg_get_serial_sequence('{table.name}', 'id')"
                     connection.exec_driver_sql(f"SELECT setval({numbers}, max(id)) FROM {table.name}")
     engine.dispose()
