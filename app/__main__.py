@@ -15,6 +15,7 @@ from app.commands import (
     doctor,
     index,
     inspect,
+    merge,
     people,
     private,
     remove,
@@ -28,7 +29,7 @@ from app.errors import FeaturescopeError
 from app.version import VERSION
 
 COMMANDS = (
-    *(demo, index, serve, dictionaries, remove, inspect, saes, doctor),
+    *(demo, index, merge, serve, dictionaries, remove, inspect, saes, doctor),
     *(copy, backup, restore, check, vacuum),
     *(tokens, people, private, audit),
 )

@@ -31,10 +31,12 @@ from app.domain import Group
 from app.engine.hook_points import parse_hook_point
 from app.engine.language_model import DTYPES, load_language_model
 from app.engine.sae import load_sae
-from app.index.build import BuildOptions, finish_build, make_reader
+from app.index.build import make_reader
+from app.index.finish import finish_build
 from app.index.neighbors import has_fast_bfloat16
+from app.index.options import BuildOptions
 from app.index.pieces import Piece
-from app.index.record import Reader, record_corpus
+from app.index.record import Reader, encoded_at_once, record_corpus
 from app.index.recorded import Recording, part_of_folder
 from app.index.recording import RecordingWriter
 from app.store.database import Database
@@ -108,8 +110,10 @@ def floor(reader: Reader, ids: torch.Tensor, workload: Workload) -> None:
     rows = BATCH_TOKENS // workload.context
     for batch in ids.split(rows):
         x = model.capture(batch, torch.ones_like(batch), reader.hook).flatten(0, 1)
-        before = torch.addmm(sae.encoder_bias, x, sae.encoder)
-        torch.relu(before) if workload.activation == "relu" else before.topk(K, dim=1)
+        # In blocks that stay in the cache, as the build takes them: the whole batch at once would be slower.
+        for some in x.split(encoded_at_once(sae)):
+            before = torch.addmm(sae.encoder_bias, some, sae.encoder)
+            torch.relu(before) if workload.activation == "relu" else before.topk(K, dim=1)
     unembedding = model.unembedding().weight
     for some in sae.decoder.split(128):
         some @ unembedding.T
@@ -126,7 +130,7 @@ def build(options: BuildOptions, reader: Reader, pieces: list[Piece], folder: Pa
     writer.close()
     database = Database(f"sqlite:///{folder / name}.db")
     recording = Recording([part_of_folder(work)], n_features)
-    finish_build(options, database, {}, reader, recording, [])
+    finish_build(options, database, {"corpus": []}, reader, recording)
     database.close()
 
 

@@ -14,7 +14,8 @@ from fastapi.testclient import TestClient
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from app.domain import Dictionary
-from app.index.build import BuildOptions, build_index
+from app.index.build import build_index
+from app.index.options import BuildOptions
 from app.main import create_app
 from app.settings import Settings
 from app.settings import database_url as database_url_of

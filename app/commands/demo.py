@@ -30,7 +30,9 @@ def run(asked: argparse.Namespace) -> None:
             present = {dictionary.id for dictionary in list_dictionaries(session)}
         missing = [id for id in DEMO_TITLES if id not in present]
         if missing:
-            from app.index.build import BuildOptions, build_index, say
+            from app.index.build import build_index
+            from app.index.options import BuildOptions
+            from app.index.progress import say
 
             for number, id in enumerate(missing, 1):
                 say(f"Indexing the dictionary {id} ({number} of {len(missing)}).")

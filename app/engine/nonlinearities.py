@@ -39,8 +39,13 @@ class TopK:
     k: int
 
     def __call__(self, p: Tensor) -> Tensor:
-        values, places = p.topk(min(self.k, p.shape[1]), dim=1, sorted=False)
+        values, places = self.strongest(p)
         return torch.zeros_like(p).scatter_(1, places, values.relu_())
+
+    def strongest(self, p: Tensor) -> tuple[Tensor, Tensor]:
+        """(n_tokens, k) values and features, in no order, negative ones too."""
+        values, places = p.topk(min(self.k, p.shape[1]), dim=1, sorted=False)
+        return values, places
 
 
 @dataclass(frozen=True)

@@ -64,12 +64,13 @@ class Sae:
 
         hook_z may come as (n_tokens, n_heads, d_head): heads are laid side by side, as every format here does.
         """
-        x, _, _ = self._normalise(self._flat(x))
-        if self.centre is not None:
-            x = x - self.centre
         if isinstance(self.nonlinearity, MatchingPursuit):
-            return self.nonlinearity.pursue(x, self.decoder)
-        return self.nonlinearity(torch.addmm(self.encoder_bias, x, self.encoder))
+            return self.nonlinearity.pursue(self._encoder_input(x), self.decoder)
+        return self.nonlinearity(self.pre_activations(x))
+
+    def pre_activations(self, x: Tensor) -> Tensor:
+        """(n_tokens, d_in) -> (n_tokens, n_features): what the nonlinearity is given."""
+        return torch.addmm(self.encoder_bias, self._encoder_input(x), self.encoder)
 
     def decode(self, features: Tensor, x: Tensor) -> Tensor:
         """(n_tokens, n_features) -> (n_tokens, d_out).
@@ -138,6 +139,10 @@ class Sae:
     def n_bytes(self) -> int:
         large = [self.encoder, self.decoder, *([] if self.skip is None else [self.skip])]
         return sum(t.numel() * t.element_size() for t in large)
+
+    def _encoder_input(self, x: Tensor) -> Tensor:
+        x, _, _ = self._normalise(self._flat(x))
+        return x if self.centre is None else x - self.centre
 
     def _flat(self, x: Tensor) -> Tensor:
         x = x.to(self.encoder.dtype)

@@ -1,22 +1,25 @@
-"""Corpus files read as records, one at a time: text a line, JSON lines or CSV, each also compressed."""
+"""Corpus files read as records, one at a time: text a line, JSON lines, CSV or Parquet, each also compressed."""
 
-import bz2
 import csv
-import gzip
+import glob
 import hashlib
 import json
-import lzma
+import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from app.domain import Json
 from app.engine.demo import DEMO, demo_folder
 from app.errors import Invalid
+from app.index.compression import OPENERS, READ_ERRORS, open_compressed
+from app.index.parquet import parquet_rows
 
-OPENERS: Mapping[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-KINDS = (".txt", ".jsonl", ".csv")
+LINES = (".txt", ".jsonl", ".csv")
+KINDS = (*LINES, ".parquet")
+STANDARD_INPUT = "-"
 TEXT = "text"
 _BLOCK = 1 << 20
 
@@ -33,23 +36,35 @@ class Record:
 
 
 def corpus_files(sources: Sequence[str]) -> list[Path]:
-    """The files, `demo` and `seed` standing for the bundled corpora. Raises Invalid for one that cannot be used."""
+    """The files, by name: in which order they are given changes nothing. Raises Invalid for one that cannot be used.
+
+    `demo` and `seed` stand for the bundled corpora, and a pattern (data/*.jsonl) for the files that match it.
+    """
     bundled = {DEMO: "corpus.jsonl", "seed": "seed_corpus.txt"}
     files = []
     for source in sources:
         file = Path(source).expanduser()
         if source in bundled and not file.is_file():
-            file = demo_folder() / bundled[source]
-        if not file.exists():
-            raise Invalid(f"There is no corpus file {source}.")
-        if file.is_dir():
-            raise Invalid(f"{source} is a folder; name the corpus files in it.")
-        if _kind(file) not in KINDS:
-            raise Invalid(
-                f"{source}: a corpus file ends in {', '.join(KINDS)}, or one of these and {', '.join(OPENERS)}."
-            )
-        files.append(file)
-    return files
+            files.append(demo_folder() / bundled[source])
+        elif not file.exists() and any(sign in source for sign in "*?["):
+            found = [Path(name) for name in glob.glob(str(file), recursive=True)]  # noqa: PTH207 - absolute patterns too
+            if not found:
+                raise Invalid(f"No corpus file matches {source}.")
+            files += [one for one in found if one.is_file()]
+        else:
+            files.append(file)
+    for file in files:
+        _check_file(file)
+    return sorted(files, key=lambda file: (file.name, str(file)))
+
+
+def keep_standard_input(folder: Path, kind: str) -> Path:
+    """Standard input as a file, so that a build of it too can go on where it stopped. kind: one of LINES."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"standard-input{kind}"
+    with file.open("wb") as kept:
+        shutil.copyfileobj(sys.stdin.buffer, kept, _BLOCK)
+    return file
 
 
 def digest(files: Sequence[Path]) -> str:
@@ -63,12 +78,15 @@ def digest(files: Sequence[Path]) -> str:
     return made.hexdigest()
 
 
-def read_records(files: Sequence[Path]) -> Iterator[Record]:
-    """Every record with a text, in order; blank ones are left out. Raises Invalid naming file and line."""
+def read_records(files: Sequence[Path], column: str = TEXT) -> Iterator[Record]:
+    """Every record with a text, in order; blank ones are left out. Raises Invalid naming file and line.
+
+    column: what the text is called in JSON lines, CSV and Parquet; everything else of a record is its metadata.
+    """
     before = 0
     for file in files:
         found = False
-        for record in _read_file(file, before):
+        for record in _read_file(file, column, before):
             found = True
             yield record
         if not found:
@@ -77,25 +95,43 @@ def read_records(files: Sequence[Path]) -> Iterator[Record]:
         before += file.stat().st_size
 
 
+_Row = tuple[int, str, Mapping[str, Json]]  # line, text, metadata
+
+
+def _check_file(file: Path) -> None:
+    if not file.exists():
+        raise Invalid(f"There is no corpus file {file}.")
+    if file.is_dir():
+        raise Invalid(f"{file} is a folder; name the corpus files in it, such as '{file}/*.jsonl'.")
+    if _kind(file) not in KINDS:
+        raise Invalid(f"{file}: a corpus file ends in {', '.join(KINDS)}, or one of these and {', '.join(OPENERS)}.")
+
+
 def _kind(file: Path) -> str:
     return Path(file.stem).suffix if file.suffix in OPENERS else file.suffix
 
 
-def _read_file(file: Path, before: int) -> Iterator[Record]:
+def _read_file(file: Path, column: str, before: int) -> Iterator[Record]:
     with file.open("rb") as raw:
-        opened = OPENERS[file.suffix](raw, "rb") if file.suffix in OPENERS else raw
-        lines = _decoded_lines(file, opened)
-        rows = _csv_rows(file, lines) if _kind(file) == ".csv" else _line_rows(file, lines)
-        for line, text, metadata in rows:
+        opened = open_compressed(file, raw) if file.suffix in OPENERS else raw
+        for line, text, metadata in _rows(file, opened, column):
             if not text.strip():
                 continue
             if "\0" in text:
                 raise Invalid(f"{file.name}, line {line}: the text holds a NUL byte; is this a text file?")
-            if any("\ud800" <= character <= "\udfff" for character in text):
+            if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
                 raise Invalid(
                     f"{file.name}, line {line}: the text holds half of a surrogate pair, which is no character."
                 )
             yield Record(text, metadata, file.name, line, before + raw.tell())
+
+
+def _rows(file: Path, opened: IO[bytes], column: str) -> Iterator[_Row]:
+    kind = _kind(file)
+    if kind == ".parquet":
+        return parquet_rows(file, opened, column)
+    lines = _decoded_lines(file, opened)
+    return _csv_rows(file, lines, column) if kind == ".csv" else _line_rows(file, lines, column)
 
 
 def _decoded_lines(file: Path, opened: IO[bytes]) -> Iterator[str]:
@@ -108,39 +144,43 @@ def _decoded_lines(file: Path, opened: IO[bytes]) -> Iterator[str]:
                 raise Invalid(
                     f"{file.name}, line {number}: byte 0x{byte:02X} is not UTF-8; save the file as UTF-8."
                 ) from error
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except READ_ERRORS as error:
         raise Invalid(f"{file.name} cannot be read: {error}.") from error
 
 
-def _line_rows(file: Path, lines: Iterator[str]) -> Iterator[tuple[int, str, Mapping[str, Json]]]:
+def _line_rows(file: Path, lines: Iterator[str], column: str) -> Iterator[_Row]:
     as_json = _kind(file) == ".jsonl"
     for number, line in enumerate(lines, 1):
         line = line.rstrip("\r\n")
         if not as_json:
             yield number, line, {}
         elif line.strip():
-            yield number, *_json_record(f"{file.name}, line {number}", line)
+            yield number, *_json_record(f"{file.name}, line {number}", line, column)
 
 
-def _json_record(where: str, line: str) -> tuple[str, Mapping[str, Json]]:
+def _json_record(where: str, line: str, column: str) -> tuple[str, Mapping[str, Json]]:
     try:
         record = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:
         raise Invalid(f"{where} is not JSON: {error}.") from error
-    if not isinstance(record, dict) or not isinstance(record.get(TEXT), str):
-        raise Invalid(f'{where} has no "{TEXT}" that is a string.')
-    return record.pop(TEXT), record
+    if not isinstance(record, dict) or not isinstance(record.get(column), str):
+        raise Invalid(f'{where} has no "{column}" that is a string{_or_column(column)}.')
+    return record.pop(column), record
 
 
-def _csv_rows(file: Path, lines: Iterator[str]) -> Iterator[tuple[int, str, Mapping[str, Json]]]:
+def _csv_rows(file: Path, lines: Iterator[str], column: str) -> Iterator[_Row]:
     reader = csv.DictReader(lines, strict=True)
     try:
-        if TEXT not in (reader.fieldnames or ()):
-            raise Invalid(f"{file.name}: the first line names no column {TEXT!r}.")
+        if column not in (reader.fieldnames or ()):
+            raise Invalid(f"{file.name}: the first line names no column {column!r}{_or_column(column)}.")
         for row in reader:
-            text = row.pop(TEXT)
+            text = row.pop(column)
             if text is None or None in row:
                 raise Invalid(f"{file.name}, line {reader.line_num}: not as many columns as the first line names.")
             yield reader.line_num, text, {name: value for name, value in row.items() if value}
     except csv.Error as error:
         raise Invalid(f"{file.name}, line {reader.line_num} is not CSV: {error}.") from error
+
+
+def _or_column(column: str) -> str:
+    return "; say what it is called with --text-column" if column == TEXT else ""

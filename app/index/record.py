@@ -12,6 +12,7 @@ from torch import Tensor
 
 from app.engine.hook_points import HookPoint
 from app.engine.language_model import LanguageModel
+from app.engine.nonlinearities import JumpRelu, Relu, TopK
 from app.engine.sae import Sae
 from app.engine.tokens import Window, windows
 from app.errors import Invalid
@@ -220,27 +221,52 @@ def fired(sae: Sae, read: Tensor) -> Fired:
     n_tokens = len(read)
     if n_tokens < LEAST_TOKENS:
         read = torch.cat([read, read.new_zeros(LEAST_TOKENS - n_tokens, *read.shape[1:])])
-    step = max(LEAST_TOKENS, _ENCODED // sae.n_features)
+    step = encoded_at_once(sae)
     # The last block takes the rest too, so that none is smaller than the others.
     begins = list(range(0, max(len(read) - step, 0) + 1, step))
     parts = []
     for begin, end in zip(begins, [*begins[1:], len(read)], strict=True):
-        found = _above_zero(sae.encode(read[begin:end]))
+        found = _fires(sae, read[begin:end])
         parts.append(Fired(found.tokens + begin, found.features, found.values))
     found = _joined(parts)
     n = int(np.searchsorted(found.tokens, n_tokens))
     return Fired(found.tokens[:n], found.features[:n], found.values[:n])
 
 
-def _above_zero(acts: Tensor) -> Fired:
-    """acts: (n_tokens, n_features), any strides but dense."""
+def encoded_at_once(sae: Sae) -> int:
+    """Tokens."""
+    return max(LEAST_TOKENS, _ENCODED // sae.n_features)
+
+
+def _fires(sae: Sae, x: Tensor) -> Fired:
+    """What is above 0 of sae.encode(x), without writing the zeros in between where the nonlinearity allows it."""
+    if isinstance(sae.nonlinearity, TopK):
+        return _of_strongest(*sae.nonlinearity.strongest(sae.pre_activations(x)))
+    if isinstance(sae.nonlinearity, Relu):
+        acts = sae.pre_activations(x)
+        return _where(acts, acts > 0)
+    if isinstance(sae.nonlinearity, JumpRelu):
+        acts = sae.pre_activations(x)
+        return _where(acts, acts > sae.nonlinearity.threshold.clamp(min=0))
+    acts = sae.encode(x)
+    return _where(acts, acts > 0)
+
+
+def _of_strongest(values: Tensor, features: Tensor) -> Fired:
+    """values, features: (n_tokens, k)"""
+    above = (values > 0).cpu().numpy()
+    tokens = np.repeat(np.arange(len(above)), above.sum(axis=1))
+    return Fired(tokens, features.cpu().numpy()[above], values.float().cpu().numpy()[above])
+
+
+def _where(acts: Tensor, fires: Tensor) -> Fired:
+    """acts, fires: (n_tokens, n_features)"""
     n_tokens, n_features = acts.shape
-    above = (acts > 0).view(-1)
     if acts.device.type == "cpu":
-        flat = np.flatnonzero(above.numpy())  # several times as fast as torch's
+        flat = np.flatnonzero(fires.numpy())  # several times as fast as torch's
         values = acts.view(-1)[torch.from_numpy(flat)].float().numpy()
     else:
-        found = above.nonzero().view(-1)
+        found = fires.view(-1).nonzero().view(-1)
         values = acts.view(-1)[found].float().cpu().numpy()
         flat = found.cpu().numpy()
     # Which token each belongs to, without a division: how many lie before each token's first feature.

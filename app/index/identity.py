@@ -1,0 +1,83 @@
+"""What a recording was made from: a build goes on, and shards are put together, only where all of it is the same."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from app.domain import Json
+from app.engine.language_model import LanguageModel
+from app.engine.sae import Sae
+from app.index.corpus import digest
+from app.index.options import BuildOptions
+from app.index.record import Reader
+
+RECORDING = 2  # how recordings are laid out
+_PLACE = ("format", "hook_point", "hook_point_out", "model_name", "l0")
+_SAMPLED = 4096  # numbers of each tensor that are looked at
+# What differs between two builds of the very same dictionary.
+_INCIDENTAL = (
+    *("batch_tokens", "corpus", "device", "device_map", "force", "hook", "id", "model", "prepend_bos", "replace"),
+    *("restart", "sae", "shard", "title", "trust_remote_code"),
+)
+
+
+def build_identity(options: BuildOptions, reader: Reader, files: Sequence[Path]) -> dict[str, Json]:
+    # As JSON gives it back: tuples are lists there.
+    given = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in vars(options).items()
+        if name not in _INCIDENTAL
+    }
+    return {
+        "recording": RECORDING,
+        "model": reader.model.name,
+        "model_weights": _digest(dict(reader.model.model.named_parameters())),
+        "sae_weights": _digest(_sae_parts(reader.sae)),
+        "corpus": [file.name for file in files],
+        "corpus_digest": digest(files),
+        "hook_point": str(reader.hook),
+        "prepend_bos": reader.prepend_bos,
+        "device": reader.model.device.type,
+        **given,
+    }
+
+
+def differing(one: Mapping[str, Json], other: Mapping[str, Json]) -> list[str]:
+    """The names of what is not the same."""
+    return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+
+
+def weights_differ(identity: Mapping[str, Json], model: LanguageModel, sae: Sae) -> list[str]:
+    """Which of the two are not those that a recording was made with: the model, the SAE."""
+    own = {
+        "model": _digest(dict(model.model.named_parameters())) == identity["model_weights"],
+        "SAE": _digest(_sae_parts(sae)) == identity["sae_weights"],
+    }
+    return [name for name, same in own.items() if not same]
+
+
+def _sae_parts(sae: Sae) -> dict[str, Any]:
+    """What the SAE computes with, without what says where it belongs."""
+    parts = {name: value for name, value in vars(sae).items() if name not in _PLACE and name != "nonlinearity"}
+    kind = {"nonlinearity": type(sae.nonlinearity).__name__}
+    return parts | kind | {f"nonlinearity.{name}": value for name, value in vars(sae.nonlinearity).items()}
+
+
+def _digest(parts: Mapping[str, Any]) -> str:
+    """Names and shapes of tensors with numbers from all over each, and whatever else stands beside them."""
+    made = hashlib.blake2b(digest_size=16)
+    for name, part in sorted(parts.items()):
+        if isinstance(part, Tensor):
+            flat = part.detach().flatten()
+            sampled = flat[:: max(1, len(flat) // _SAMPLED)].float().cpu()
+            made.update(
+                f"{name} {tuple(part.shape)}".encode() + sampled.contiguous().view(torch.uint8).numpy().tobytes()
+            )
+        else:
+            made.update(f"{name} {part}".encode())
+    return made.hexdigest()
