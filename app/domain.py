@@ -12,6 +12,7 @@ T = TypeVar("T")
 INTERVALS = 5
 HISTOGRAM_BINS = 20
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+PERSON = "person"  # the source of a label that no model wrote
 
 
 class Group(StrEnum):
@@ -236,7 +237,11 @@ class NewFeature:
 
 @dataclass(frozen=True)
 class Label:
-    """A short description of a feature, with where it came from. source: 'person', or the model's name."""
+    """A short description of a feature, with where it came from.
+
+    author: who wrote the text as it is now; source: PERSON, or the model's name. version: one more with every change
+    of the text. starred_by: who finds it good.
+    """
 
     id: int
     text: str
@@ -244,6 +249,34 @@ class Label:
     source: str
     score: float | None
     created_at: datetime
+    changed_at: datetime
+    version: int
+    starred_by: Sequence[str]
+
+    @property
+    def stars(self) -> int:
+        return len(self.starred_by)
+
+
+class LabelAction(StrEnum):
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+    RESTORED = "restored"
+
+
+@dataclass(frozen=True)
+class LabelChange:
+    """One change of one label. text, author, source: as it was afterwards (before, where it was removed)."""
+
+    id: int
+    label: int
+    action: LabelAction
+    by: str
+    at: datetime
+    text: str
+    author: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -271,10 +304,30 @@ class Feature(NewFeature):
 
 @dataclass(frozen=True)
 class SearchHit:
-    """A feature that a search found. matched: label, token, text or metadata; snippet: what the words stand in."""
+    """A feature that a search found. matched: label, token, text or metadata; snippet: what the words stand in.
+
+    marks: ascending (start, end) of the snippet, the words that were looked for. n_examples: how many of its
+    strongest examples hold them, of those that the search read.
+    """
 
     dictionary: str
     index: int
     label: str | None
     matched: str
     snippet: str
+    marks: Sequence[tuple[int, int]]
+    n_examples: int
+
+
+@dataclass(frozen=True)
+class SearchResults:
+    """kinds, dictionaries: features by what matched and by dictionary id, whatever of them is asked for.
+
+    is_complete: false where the words are so common that only the strongest examples with them were read; numbers are
+    then lower bounds.
+    """
+
+    hits: Slice[SearchHit]
+    kinds: Mapping[str, int]
+    dictionaries: Mapping[str, int]
+    is_complete: bool

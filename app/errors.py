@@ -17,6 +17,25 @@ class Conflict(FeaturescopeError):
     """The input is fine, but what is stored already stands in its way."""
 
 
+class VersionMissing(Invalid):
+    """A change that does not say which version of a thing it changes."""
+
+
+class LostUpdate(Conflict):
+    """Somebody else has changed the label meanwhile. mine, theirs: both texts; version: the one that theirs has."""
+
+    def __init__(self, mine: str, theirs: str, by: str, version: int) -> None:
+        super().__init__(
+            f"{by} has changed the label meanwhile. It now reads {theirs!r}"
+            + (f"; yours reads {mine!r}." if mine else ".")
+            + " Nothing is stored: look at both, and send yours again for the new version if it is still right."
+        )
+        self.mine = mine
+        self.theirs = theirs
+        self.by = by
+        self.version = version
+
+
 class Busy(FeaturescopeError):
     """Nothing is wrong: try again later. retry_after: seconds."""
 

@@ -20,10 +20,12 @@ from app.errors import (
     Forbidden,
     FullDisk,
     Invalid,
+    LostUpdate,
     NotFound,
     NotSignedIn,
     TooMany,
     Unavailable,
+    VersionMissing,
 )
 from app.middleware.headers import SECURITY_HEADERS
 from app.pages.web import render
@@ -33,7 +35,9 @@ STATUS = {
     NotSignedIn: 401,
     Forbidden: 403,
     NotFound: 404,
+    LostUpdate: 412,
     Conflict: 409,
+    VersionMissing: 428,
     Invalid: 422,
     TooMany: 429,
     Busy: 503,
@@ -51,12 +55,18 @@ class ErrorPage:
     detail: str
 
 
-def respond(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    """One error as the kind of answer that the asker reads."""
+def respond(
+    request: Request,
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    more: Mapping[str, str | int] | None = None,
+) -> Response:
+    """One error as the kind of answer that the asker reads. more: further members of problem+json."""
     title = HTTPStatus(status).phrase
     detail = detail.encode("utf-8", "backslashreplace").decode()  # what was asked may hold lone surrogates
     if is_api(request):
-        problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+        problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, **(more or {})}
         body = json.dumps(problem, ensure_ascii=False)
         return Response(body, status, headers, media_type="application/problem+json")
     page = render("error.html", ErrorPage(status, title, detail), status)
@@ -73,7 +83,10 @@ def domain_error(request: Request, error: Exception) -> Response:
         if not is_api(request) and request.method == "GET":
             return _to_sign_in(request)
         headers["www-authenticate"] = "Bearer"
-    return respond(request, status, str(error), headers)
+    both: dict[str, str | int] | None = None
+    if isinstance(error, LostUpdate):
+        both = {"mine": error.mine, "theirs": error.theirs, "by": error.by, "version": error.version}
+    return respond(request, status, str(error), headers, both)
 
 
 def _to_sign_in(request: Request) -> Response:

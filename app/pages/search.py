@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
 from app.access.routes import needs
-from app.domain import Dictionary, SearchHit
+from app.domain import Dictionary, SearchHit, SearchResults
 from app.pages.web import ReadSession, render
 from app.roles import Role
 from app.store.dictionaries import list_dictionaries
@@ -17,12 +17,36 @@ from app.store.search import search
 
 router = APIRouter(dependencies=[needs(Role.READ)])
 ROWS = 30
-MATCHED = {"label": "label", "token": "token it fires on", "text": "example", "metadata": "metadata"}
+KINDS = {"label": "Labels", "token": "Tokens", "text": "Examples", "metadata": "Metadata"}
+MATCHED = {"label": "label", "token": "token it fires on", "text": "examples", "metadata": "metadata"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the address says. within: a dictionary's id, kind: one of KINDS; empty for all."""
+
+    q: str
+    within: str
+    kind: str
+
+    def address(self, **changed: str) -> str:
+        asked = {"q": self.q, "dictionary": self.within, "kind": self.kind, **changed}
+        return "/search?" + urlencode({name: value for name, value in asked.items() if value})
+
+
+@dataclass(frozen=True)
+class Facet:
+    """A narrower (or the whole) list of results. n: its features."""
+
+    name: str
+    n: int
+    href: str
+    is_current: bool
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a snippet; is_match: one of the words looked for."""
+    """A part of a snippet; is_match: what was looked for."""
 
     text: str
     is_match: bool
@@ -31,17 +55,20 @@ class Piece:
 @dataclass(frozen=True)
 class ShownHit:
     hit: SearchHit
+    dictionary: str
     matched: str
     snippet: Sequence[Piece]
 
 
 @dataclass(frozen=True)
 class SearchPage:
-    q: str
-    within: str
+    asked: Asked
     dictionaries: Sequence[Dictionary]
     hits: Sequence[ShownHit]
     total: int
+    is_complete: bool
+    kinds: Sequence[Facet]
+    facets: Sequence[Facet]
     next_href: str | None
 
 
@@ -50,34 +77,56 @@ def show_search(
     session: ReadSession,
     q: Annotated[str, Query(max_length=200)] = "",
     dictionary: Annotated[str, Query(max_length=100)] = "",
-    cursor: str = "",
+    kind: Literal["", "label", "token", "text", "metadata"] = "",
+    cursor: Annotated[str, Query(max_length=1000)] = "",
 ) -> HTMLResponse:
-    known = list_dictionaries(session)
+    asked, known = Asked(q, dictionary, kind), list_dictionaries(session)
     if not q.strip():
-        return render("search.html", SearchPage("", dictionary, known, [], 0, None))
-    found = search(session, q, dictionary or None, None, cursor or None, ROWS)
-    asked = {"q": q, "dictionary": dictionary, "cursor": found.next or ""}
-    following = "/search?" + urlencode({name: value for name, value in asked.items() if value}) if found.next else None
-    hits = [ShownHit(hit, MATCHED[hit.matched], mark(hit.snippet, q.split())) for hit in found.items]
-    return render("search.html", SearchPage(q, dictionary, known, hits, found.total, following))
+        return render("search.html", SearchPage(asked, known, [], 0, True, [], [], None))
+    found = search(session, q, dictionary or None, kind or None, cursor or None, ROWS)
+    titles = {each.id: each.title for each in known}
+    hits = [ShownHit(h, titles[h.dictionary], MATCHED[h.matched], cut(h.snippet, h.marks)) for h in found.hits.items]
+    page = SearchPage(
+        asked=asked,
+        dictionaries=known,
+        hits=hits,
+        total=found.hits.total,
+        is_complete=found.is_complete,
+        kinds=_kinds(asked, found),
+        facets=_dictionaries(asked, found, known),
+        next_href=asked.address(cursor=found.hits.next) if found.hits.next else None,
+    )
+    return render("search.html", page)
 
 
-def mark(text: str, words: Sequence[str]) -> list[Piece]:
-    """The text cut where one of the words begins or ends, whatever its case."""
-    lowered = text.lower()
-    if len(lowered) != len(text):  # lowering made some character longer: places would not agree
-        return [Piece(text, False)]
-    matched = [False] * len(text)
-    for word in words:
-        low = word.lower()
-        at = lowered.find(low)
-        while at >= 0:
-            matched[at : at + len(low)] = [True] * len(low)
-            at = lowered.find(low, at + 1)
-    pieces: list[Piece] = []
-    for character, is_match in zip(text, matched, strict=True):
-        if pieces and pieces[-1].is_match == is_match:
-            pieces[-1] = Piece(pieces[-1].text + character, is_match)
-        else:
-            pieces.append(Piece(character, is_match))
-    return pieces
+def cut(text: str, marks: Sequence[tuple[int, int]]) -> list[Piece]:
+    """The text in pieces, those between the marks and the marked ones."""
+    pieces, at = [], 0
+    for start, end in marks:
+        pieces += [Piece(text[at:start], False), Piece(text[start:end], True)]
+        at = end
+    return [piece for piece in (*pieces, Piece(text[at:], False)) if piece.text]
+
+
+def _kinds(asked: Asked, found: SearchResults) -> list[Facet]:
+    return [
+        Facet(name, found.kinds[kind], asked.address(kind="" if kind == asked.kind else kind), kind == asked.kind)
+        for kind, name in KINDS.items()
+        if kind in found.kinds
+    ]
+
+
+def _dictionaries(asked: Asked, found: SearchResults, known: Sequence[Dictionary]) -> list[Facet]:
+    """Offered where there is a choice: several dictionaries, or one and the way back to all."""
+    if len(known) < 2:
+        return []
+    return [
+        Facet(
+            d.title,
+            found.dictionaries[d.id],
+            asked.address(dictionary="" if d.id == asked.within else d.id),
+            d.id == asked.within,
+        )
+        for d in known
+        if d.id in found.dictionaries
+    ]

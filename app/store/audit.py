@@ -13,7 +13,8 @@ from app.roles import Person
 from app.store.access_tables import AuditRow
 
 SHOWN_CHARACTERS = 300
-UNSAID = frozenset(("hash", "value"))  # hashes of secrets and keys stay out of the log
+# Hashes of secrets and keys stay out of the log; so do a label's words, which its text says.
+UNSAID = frozenset(("hash", "value", "words"))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, FeaturescopeError
 from app.store import access_tables  # noqa: F401  # its tables are copied too
 from app.store.database import Database
-from app.store.tables import Base, DictionaryRow
+from app.store.search_index import index_everything
+from app.store.tables import DERIVED, Base, DictionaryRow
 
 ROWS_AT_ONCE = 5000
 Report = Callable[[int, int], None]  # done, total
@@ -54,12 +55,13 @@ def copy_database(source: Database, target: Database, report: Report) -> list[Co
                 raise CopyDiffers(f"The table {table.name} arrived other than it was sent; nothing was copied.")
             copied.append(sent.result())
         _continue_numbers(writing.connection())
+        index_everything(writing)
     return copied
 
 
 def copied_tables() -> list[Table]:
-    """Every table, those that others refer to first."""
-    return list(Base.metadata.sorted_tables)
+    """Every table but those that are made from others, those that others refer to first."""
+    return [table for table in Base.metadata.sorted_tables if not table.info.get(DERIVED)]
 
 
 class Checksum:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.errors import Busy, Conflict, Invalid
 from app.store.failures import describe_failure
 
-SCHEMA = "0002"  # the newest revision in migrations/versions
+SCHEMA = "0003"  # the newest revision in migrations/versions
 BUSY_SECONDS = 10
 MIGRATION_SECONDS = 600  # how long a process waits for another one that migrates
 CONNECTIONS = 20  # of one process to PostgreSQL

@@ -1,151 +1,188 @@
-"""Search: features by what they are called, fire on, and are shown with, across dictionaries."""
+"""Search: features by what they are called, fire on, and are shown with, in one dictionary or all."""
 
-import json
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from operator import itemgetter
+from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, literal, select, tuple_, union_all
+from sqlalchemy import Select, and_, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
-from app.domain import Dictionary, Json, SearchHit, Slice
+from app.domain import Dictionary, SearchResults, Slice
 from app.errors import Invalid
 from app.store.cursors import make_cursor, read_cursor
 from app.store.dictionaries import get_dictionary, list_dictionaries
 from app.store.examples import is_top
-from app.store.tables import FIRES, ExampleRow, FeatureTokenRow, LabelRow, SentenceRow, folded
+from app.store.full_text import TRIGRAM, Sought, matching_labels, matching_sentences, words_beginning, words_holding
+from app.store.search_hits import KINDS, LABEL, METADATA, TEXT, TOKEN, FeatureKey, Found, describe_hits
+from app.store.search_index import first_place
+from app.store.search_query import SearchQuery, Term, parse_query
+from app.store.tables import FIRES, ExampleRow, FeatureTokenRow, LabelRow, SearchedSentenceRow, folded
 
-KINDS = ("label", "token", "text", "metadata")  # the order of their rank
-_KIND_STEP = 1000
-_AROUND = 80  # characters of a snippet on each side of the match
-_METADATA = 500  # different metadata that one search follows
+READ = 1000  # sentences, labels and tokens that one search reads of each kind
+READ_OF_EACH = 100  # of each dictionary at least, where a search goes over many
+OTHER_WORDS = 24  # of the vocabulary that may stand for what was typed, of each sort
+# What results are ordered by: how good the match is, then which feature it is.
+Place: TypeAlias = tuple[int, int, int, int, int, int]
 
 
 def search(
-    session: Session, q: str, dictionary_id: str | None, kinds: Sequence[str] | None, cursor: str | None, limit: int
-) -> Slice[SearchHit]:
-    """Features that hold every word of q in one label, token, example or metadata; those with most examples first."""
-    words = q.split()
-    if not words:
-        raise Invalid("The search is empty; type a word.")
-    wanted = tuple(KINDS if kinds is None else kinds)
-    if unknown := set(wanted) - set(KINDS):
-        raise Invalid(f"There is no kind {sorted(unknown)[0]!r} to search; there are {', '.join(KINDS)}.")
-    found = [get_dictionary(session, dictionary_id)] if dictionary_id is not None else list_dictionaries(session)
-    dictionaries = {dictionary.key: dictionary for dictionary in found}
-    parts = [part for kind in wanted for part in _hits(session, kind, words, list(dictionaries.values()))]
-    if not parts:
-        return Slice([], None, 0)
-    every = union_all(*parts).subquery()
-    rank = func.min(every.c.rank).label("rank")
-    ranked = select(every.c.dictionary, every.c.feature, rank).group_by(every.c.dictionary, every.c.feature).subquery()
-    total = session.scalar(select(func.count()).select_from(ranked)) or 0
-    order = (ranked.c.rank, ranked.c.dictionary, ranked.c.feature)
-    query = select(*order).order_by(*order)
-    name = ("search", q, dictionary_id, wanted)
+    session: Session, q: str, dictionary_id: str | None, kind: str | None, cursor: str | None, limit: int
+) -> SearchResults:
+    """Features with all that q asks for in one label, token, example or sentence's metadata, the likeliest meant first.
+
+    Labels go before tokens, these before examples and metadata; whole words before pieces of words; then more stars of
+    the label, then more of the feature's strongest examples with the words. Raises Invalid and NotFound.
+    """
+    if kind is not None and kind not in KINDS:
+        raise Invalid(f"There is no kind {kind!r} to search; there are {', '.join(KINDS)}.")
+    query = parse_query(q)
+    searched = [get_dictionary(session, dictionary_id)] if dictionary_id is not None else list_dictionaries(session)
+    dictionaries = {dictionary.key: dictionary for dictionary in searched}
+    loosened = query.loosened(_other_words(session, query))
+    every, is_complete = _everything(session, query, loosened, searched)
+    ranked = _ranked(found for found in every if kind is None or KINDS[found.kind] == kind)
+    in_dictionaries = Counter(found.feature[0] for _, found in ranked)
+    total = len(ranked)
+    name = ("search", q, dictionary_id, kind)
     if cursor is not None:
-        place = read_cursor(name, cursor, int, int, int)
-        query = query.where(tuple_(*order) > tuple_(*(literal(value) for value in place)))
-    rows = session.execute(query.limit(limit + 1)).all()
-    following = make_cursor(name, tuple(rows[limit - 1])) if len(rows) > limit else None
-    hits = [
-        _hit(session, dictionaries[key], feature, KINDS[-(-r // _KIND_STEP)], words) for r, key, feature in rows[:limit]
-    ]
-    return Slice(hits, following, total)
+        place = tuple(read_cursor(name, cursor, int, int, int, int, int, int))
+        ranked = [item for item in ranked if item[0] > place]
+    following = make_cursor(name, ranked[limit - 1][0]) if len(ranked) > limit else None
+    hits = describe_hits(session, [found for _, found in ranked[:limit]], dictionaries, loosened)
+    return SearchResults(
+        hits=Slice(hits, following, total),
+        kinds={name: n for number, name in enumerate(KINDS) if (n := _n_features(every, number))},
+        dictionaries={d.id: in_dictionaries[d.key] for d in searched if in_dictionaries[d.key]},
+        is_complete=is_complete,
+    )
 
 
-def _rank(kind: str, n: ColumnElement[int] | int) -> Any:
-    """Smaller is better: the kind first, then how many of the top examples hold the words (at most 20)."""
-    return literal(KINDS.index(kind) * _KIND_STEP) - n
+def _everything(
+    session: Session, query: SearchQuery, loosened: SearchQuery, searched: Sequence[Dictionary]
+) -> tuple[list[Found], bool]:
+    """Every way in which a feature is found, and whether all that matches was read."""
+    read = max(READ_OF_EACH, READ // max(1, len(searched)))
+    keys = [dictionary.key for dictionary in searched]
+    labels = _in_labels(session, query, loosened, searched)
+    tokens = _in_tokens(session, query, keys)
+    sentences, is_complete = _in_sentences(session, query, loosened, keys, read)
+    return [*labels, *tokens, *sentences], is_complete and len(labels) < READ and len(tokens) < READ
 
 
-def _hits(session: Session, kind: str, words: list[str], dictionaries: list[Dictionary]) -> list[Select[Any]]:
-    keys = [dictionary.key for dictionary in dictionaries]
-    if kind == "label":
-        return [
-            select(
-                literal(d.key).label("dictionary"), LabelRow.feature.label("feature"), _rank(kind, 0).label("rank")
-            ).where(LabelRow.dictionary_id == d.id, *_holds(LabelRow.text, words))
-            for d in dictionaries
-        ]
-    if kind == "token":
-        token = folded(" ".join(words))
-        return [
-            select(FeatureTokenRow.dictionary, FeatureTokenRow.feature, _rank(kind, 0).label("rank")).where(
-                FeatureTokenRow.dictionary.in_(keys), FeatureTokenRow.kind == FIRES, FeatureTokenRow.token == token
-            )
-        ]
-    if kind == "text":
-        matches = _holds(SentenceRow.text, words)
-    else:
-        same = _matching_metadata(session, words, keys)
-        if not same:
-            return []
-        matches = [cast(SentenceRow.details, Text).in_(same)]
+def _n_features(every: Sequence[Found], kind: int) -> int:
+    return len({found.feature for found in every if found.kind == kind})
+
+
+def _ranked(every: Iterable[Found]) -> list[tuple[Place, Found]]:
+    """Each feature once, by the best way in which it was found, with the place that it has."""
+    best: dict[FeatureKey, Found] = {}
+    n_examples: Counter[FeatureKey] = Counter()
+    for found in every:
+        n_examples[found.feature] += found.n_examples
+        other = best.get(found.feature)
+        if other is None or (found.kind, found.piece, -found.stars) < (other.kind, other.piece, -other.stars):
+            best[found.feature] = found
+    ranked = []
+    for feature, found in best.items():
+        place = (found.kind, found.piece, -found.stars, -n_examples[feature], *feature)
+        ranked.append((place, replace(found, n_examples=n_examples[feature])))
+    return sorted(ranked, key=itemgetter(0))
+
+
+def _other_words(session: Session, query: SearchQuery) -> dict[Term, list[str]]:
+    """For each term the words that begin with what was typed, then those that hold it."""
+    loose = [term for term in query.wanted if term.can_loosen]
+    parts: list[Select[Any]] = []
+    for number, term in enumerate(loose):
+        parts.append(_numbered(number, words_beginning(term.last, OTHER_WORDS)))
+        if len(term.words) == 1 and len(term.last) >= TRIGRAM:
+            parts.append(_numbered(number, words_holding(session, term.last, OTHER_WORDS)))
+    others: dict[Term, list[str]] = {}
+    for number, word in session.execute(union_all(*parts)) if parts else ():
+        others.setdefault(loose[number], []).append(word)
+    return others
+
+
+def _numbered(number: int, query: Select[Any]) -> Select[Any]:
+    words = query.subquery()
+    return select(literal(number, literal_execute=True), words.c.word)
+
+
+def _in_labels(
+    session: Session, query: SearchQuery, loosened: SearchQuery, searched: Sequence[Dictionary]
+) -> list[Found]:
+    keys = {dictionary.id: dictionary.key for dictionary in searched}
+    columns = (LabelRow.dictionary_id, LabelRow.feature, LabelRow.stars, LabelRow.id)
+    found = []
+    for piece, sought in enumerate(_sought("words", query, loosened)):
+        labels = matching_labels(session, sought, *columns).where(LabelRow.dictionary_id.in_(keys)).limit(READ)
+        for id, feature, stars, label in session.execute(labels):
+            found.append(Found(LABEL, (keys[id], feature), piece, stars, 0, label))
+    return found
+
+
+def _in_tokens(session: Session, query: SearchQuery, keys: Sequence[int]) -> list[Found]:
+    """Features that fire on every term as a token; a single term may also be how a token begins."""
+    row = FeatureTokenRow
+    fires = and_(row.dictionary.in_(keys), row.kind == literal(FIRES, literal_execute=True))
+    tokens = {folded(term.text) for term in query.wanted}
+    exact = select(row.dictionary, row.feature, literal(0, literal_execute=True)).where(fires, row.token.in_(tokens))
+    exact = exact.group_by(row.dictionary, row.feature).having(func.count() == len(tokens)).limit(READ)
+    parts = [exact.subquery()]
+    (begun,) = tokens if len(tokens) == 1 else ("",)
+    if len(begun) > 1 and not query.wanted[0].is_quoted:
+        begins = select(row.dictionary, row.feature, literal(1, literal_execute=True))
+        begins = begins.where(fires, row.token > begun, row.token < begun + "\U0010ffff").limit(READ)
+        parts.append(begins.subquery())
+    rows = {tuple(row) for row in session.execute(union_all(*(select(part) for part in parts)))}
+    excluded = [folded(term.text) for term in query.excluded]
+    without = select(row.dictionary, row.feature).where(fires, row.token.in_(excluded))
+    left_out = {tuple(row) for row in session.execute(without)} if excluded else set()
     return [
-        select(ExampleRow.dictionary, ExampleRow.feature, _rank(kind, func.count()).label("rank"))
-        .join(SentenceRow, _sentence_of_example())
-        .where(ExampleRow.dictionary.in_(keys), is_top(), *matches)
-        .group_by(ExampleRow.dictionary, ExampleRow.feature)
+        Found(TOKEN, (key, index), piece, 0, 0, 0) for key, index, piece in sorted(rows) if (key, index) not in left_out
     ]
 
 
-def _hit(session: Session, dictionary: Dictionary, feature: int, kind: str, words: list[str]) -> SearchHit:
-    name = session.scalar(
-        select(LabelRow.text).where(
-            LabelRow.dictionary_id == dictionary.id, LabelRow.feature == feature, LabelRow.is_name
-        )
+def _in_sentences(
+    session: Session, query: SearchQuery, loosened: SearchQuery, keys: Sequence[int], read: int
+) -> tuple[list[Found], bool]:
+    """By examples and by their metadata; and whether every sentence that matches was read."""
+    parts = [
+        _features_showing(session, kind, sought, key, piece, read)
+        for key in keys
+        for kind in (TEXT, METADATA)
+        for piece, sought in enumerate(_sought(KINDS[kind], query, loosened))
+    ]
+    found, is_complete = [], True
+    for kind, key, index, piece, n, where, n_read in session.execute(union_all(*parts)) if parts else ():
+        found.append(Found(kind, (key, index), piece, 0, n if kind == TEXT else 0, where))
+        is_complete = is_complete and n_read < read
+    return found, is_complete
+
+
+def _sought(column: str, query: SearchQuery, loosened: SearchQuery) -> list[Sought]:
+    """By whole words, then by the others that may be meant, where there are any."""
+    whole = Sought(column, query)
+    return [whole] if loosened == query else [whole, Sought(column, loosened, without=query)]
+
+
+def _features_showing(session: Session, kind: int, sought: Sought, key: int, piece: int, read: int) -> Any:
+    matching = matching_sentences(session, sought, first_place(key), first_place(key + 1) - 1, read).subquery()
+    counted = select(matching.c.rowid, func.row_number().over().label("place")).subquery()
+    chosen = SearchedSentenceRow
+    shows = and_(
+        ExampleRow.dictionary == key,
+        ExampleRow.sentence == chosen.sentence,
+        is_top(),
     )
-    return SearchHit(dictionary.id, feature, name, kind, _snippet(session, dictionary, feature, kind, words))
-
-
-def _snippet(session: Session, dictionary: Dictionary, feature: int, kind: str, words: list[str]) -> str:
-    if kind == "label":
-        text = select(LabelRow.text).where(
-            LabelRow.dictionary_id == dictionary.id, LabelRow.feature == feature, *_holds(LabelRow.text, words)
-        )
-        return session.scalar(text.limit(1)) or ""
-    examples = (
-        select(SentenceRow)
-        .join(ExampleRow, _sentence_of_example())
-        .where(ExampleRow.dictionary == dictionary.key, ExampleRow.feature == feature, is_top())
-        .order_by(ExampleRow.rank)
+    number, build, is_piece = (literal(value, literal_execute=True) for value in (kind, key, piece))
+    columns = (func.count(), func.min(counted.c.rowid), func.max(counted.c.place))
+    return (
+        select(number, build, ExampleRow.feature, is_piece, *columns)
+        .select_from(counted)
+        .join(chosen, chosen.id == counted.c.rowid)
+        .join(ExampleRow, shows)
+        .group_by(ExampleRow.feature)
     )
-    if kind == "text":
-        row = session.scalar(examples.where(*_holds(SentenceRow.text, words)).limit(1))
-        return excerpt(row.text, words) if row else ""
-    if kind == "metadata":
-        for row in session.scalars(examples):
-            for field, value in row.details.items():
-                if _value_holds(value, words):
-                    return f"{field}: {value}"
-    return " ".join(words)
-
-
-def excerpt(text: str, words: Sequence[str]) -> str:
-    """The text around the first of the words, cut at spaces, with an ellipsis where something is left out."""
-    at = max(0, text.lower().find(words[0].lower()))
-    start, end = max(0, at - _AROUND), min(len(text), at + len(words[0]) + _AROUND)
-    start = text.rfind(" ", 0, start) + 1 if start else 0
-    end = text.find(" ", end) if " " in text[end:] else len(text)
-    return ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")
-
-
-def _matching_metadata(session: Session, words: list[str], keys: list[int]) -> list[str]:
-    """The metadata, as stored, of which some value holds every word."""
-    stored = cast(SentenceRow.details, Text)
-    query = select(stored).where(SentenceRow.dictionary.in_(keys), *_holds(stored, words)).distinct()
-    found = session.scalars(query.limit(_METADATA))
-    return [text for text in found if any(_value_holds(value, words) for value in json.loads(text).values())]
-
-
-def _value_holds(value: Json, words: Sequence[str]) -> bool:
-    text = str(value).lower()
-    return all(word.lower() in text for word in words)
-
-
-def _holds(column: Any, words: Sequence[str]) -> list[ColumnElement[bool]]:
-    return [column.icontains(word, autoescape=True) for word in words]
-
-
-def _sentence_of_example() -> ColumnElement[bool]:
-    return and_(SentenceRow.dictionary == ExampleRow.dictionary, SentenceRow.number == ExampleRow.sentence)

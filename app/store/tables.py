@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     DateTime,
     Dialect,
@@ -21,10 +22,15 @@ from sqlalchemy import (
     TypeDecorator,
 )
 from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
+
+from app.store.words import tsvector_text, tsvector_words
 
 FIRES = 0  # FeatureToken.kind: a token that the feature fires on
 PROMOTES = 1
+DERIVED = "derived"  # Table.info: made from other tables, so that a copy makes it anew
 _NUL = "\ufdd0"
 
 
@@ -57,6 +63,22 @@ class TextWithNul(TypeDecorator[str]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         return value.replace(_NUL, "\0") if value and dialect.name == "postgresql" else value
+
+
+class SearchedWords(TypeDecorator[str]):
+    """A text as search sees it (see words.spaced): as it is in SQLite, as a tsvector in PostgreSQL."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(TSVECTOR() if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return tsvector_text(value) if value is not None and dialect.name == "postgresql" else value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return tsvector_words(value) if value is not None and dialect.name == "postgresql" else value
 
 
 class Base(DeclarativeBase):
@@ -144,7 +166,10 @@ class FeatureRow(Base):
 
 
 class FeatureTokenRow(Base):
-    """Tokens a feature fires on or promotes, folded (see folded), so that lists filter by them."""
+    """Tokens a feature fires on or promotes, folded (see folded), so that lists filter by them.
+
+    The database orders them by code point, so that those which begin alike stand together.
+    """
 
     __tablename__ = "feature_tokens"
 
@@ -183,7 +208,10 @@ class ExampleRow(Base):
 
 
 class LabelRow(Base):
-    """is_name: whether it is the label that its feature is called by; at most one a feature is."""
+    """is_name: whether it is the label that its feature is called by; at most one a feature is.
+
+    version: 1 for a new label, one more with every change of its text. words: its text as search sees it.
+    """
 
     __tablename__ = "labels"
 
@@ -195,6 +223,10 @@ class LabelRow(Base):
     source: Mapped[str] = mapped_column(Text)
     score: Mapped[float | None]
     created_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+    version: Mapped[int]
+    stars: Mapped[int]
+    words: Mapped[str] = mapped_column(SearchedWords, deferred=True)
     is_name: Mapped[bool] = mapped_column(Boolean)
 
     __table_args__ = (
@@ -209,6 +241,68 @@ class LabelRow(Base):
         ),
         {"sqlite_autoincrement": True},
     )
+
+
+class LabelStarRow(Base):
+    """One person's star for one label."""
+
+    __tablename__ = "label_stars"
+
+    label: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    author: Mapped[str] = mapped_column(Text, primary_key=True)
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class LabelChangeRow(Base):
+    """One change of one label, as the label was afterwards (before, where it was removed). Kept for good."""
+
+    __tablename__ = "label_changes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    label: Mapped[int]
+    dictionary_id: Mapped[str] = mapped_column(String(100))
+    feature: Mapped[int]
+    action: Mapped[str] = mapped_column(String(20))
+    by: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]
+    text: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(Text)
+    score: Mapped[float | None]
+    created_at: Mapped[datetime]
+    version: Mapped[int]
+
+    __table_args__ = (
+        Index("changes_of_feature", "dictionary_id", "feature", "id"),
+        Index("changes_of_label", "label", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class SearchedSentenceRow(Base):
+    """A sentence that search finds: see search_index. id: the dictionary's key * 2^32 + its place."""
+
+    __tablename__ = "searched_sentences"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)
+    sentence: Mapped[int]
+
+    __table_args__ = ({"info": {DERIVED: True}},)
+
+
+class VocabularyRow(Base):
+    """Every word of searched sentences and labels, so that a piece of a word finds it.
+
+    Ordered as FeatureTokenRow's.
+    """
+
+    __tablename__ = "vocabulary"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    word: Mapped[str] = mapped_column(Text, unique=True)
+
+    __table_args__ = ({"info": {DERIVED: True}},)
 
 
 def folded(token: str) -> str:

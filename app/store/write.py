@@ -13,6 +13,8 @@ from app.domain import Dictionary, NewDictionary
 from app.errors import Conflict
 from app.store.database import Database
 from app.store.dictionaries import get_dictionary, to_dictionary
+from app.store.labels import forget_labels
+from app.store.search_index import index_words, unindex_words
 from app.store.tables import (
     FIRES,
     PROMOTES,
@@ -21,7 +23,6 @@ from app.store.tables import (
     ExampleRow,
     FeatureRow,
     FeatureTokenRow,
-    LabelRow,
     SentenceRow,
 )
 
@@ -91,6 +92,7 @@ class IndexWriter:
 
     def publish(self, new: NewDictionary, replace: bool) -> Dictionary:
         """The build becomes the dictionary, in one transaction. Raises Conflict where one has come up meanwhile."""
+        index_words(self.database.write, self.key)
         with self.database.write() as session:
             session.execute(update(DictionaryRow).where(DictionaryRow.key == self.key).values(**asdict(new)))
             older = update(DictionaryRow).where(DictionaryRow.published, DictionaryRow.id == new.id)
@@ -132,7 +134,7 @@ def remove_dictionary(database: Database, id: str) -> None:
     """A dictionary with its labels. Raises NotFound."""
     with database.write() as session:
         get_dictionary(session, id)
-        session.execute(delete(LabelRow).where(LabelRow.dictionary_id == id))
+        forget_labels(session, id)
         session.execute(update(DictionaryRow).where(DictionaryRow.id == id).values(published=False))
     _remove_builds(database, id, published=False)
 
@@ -151,6 +153,7 @@ def _remove_builds(database: Database, id: str, published: bool) -> None:
             )
         )
     for key in keys:
+        unindex_words(database.write, key)
         for table in _PARTS:
             with database.write() as session:
                 _delete_rows(session, table, key)

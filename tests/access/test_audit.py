@@ -21,7 +21,7 @@ def test_every_write_is_there_with_who_and_what(
 ) -> None:
     client, ada = serve(access="token"), bearer(token_of("Ada", Role.LABEL))
     id = client.post(WHERE, json={"text": "serves", "author": "Ada"}, headers=ada).json()["id"]
-    client.put(f"{WHERE}/{id}", json={"text": "aces", "author": "Ada"}, headers=ada)
+    client.put(f"{WHERE}/{id}", json={"text": "aces", "author": "Ada"}, headers={**ada, "if-match": "*"})
     client.delete(f"{WHERE}/{id}", headers=ada)
     client.get(WHERE, headers=ada)
     client.post(WHERE, json={"text": " ", "author": "Ada"}, headers=ada)

@@ -1,0 +1,136 @@
+"""The full text of sentences and labels: FTS5 in SQLite, tsvector in PostgreSQL. All that differs stands here.
+
+sentence_words(rowid, text, metadata) holds what `words.spaced` made of each searched sentence. A label's words are a
+column of `labels`, which SQLite indexes beside it in label_words. The vocabulary holds every word once; SQLite finds
+pieces of its words by their trigrams, in word_pieces.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    cast,
+    column,
+    delete,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    table,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from app.store.search_query import SearchQuery, match_expression, tsquery_text
+from app.store.tables import LabelRow, VocabularyRow
+from app.store.words import tsvector_text
+
+TRIGRAM = 3  # characters; a shorter piece is looked for at the beginning of words alone
+_SENTENCE_WORDS = table("sentence_words", column("rowid"), column("text"), column("metadata"))
+_LABEL_WORDS = table("label_words", column("rowid"))
+_WORD_PIECES = table("word_pieces", column("rowid"))
+_PIECES_READ = 1000  # words that hold a piece, of which the earliest learnt are taken
+
+
+@dataclass(frozen=True)
+class Sought:
+    """What one column is to hold. without: what is found already, and left out here."""
+
+    column: str
+    query: SearchQuery
+    without: SearchQuery | None = None
+
+    def fts5(self) -> str:
+        found = match_expression(self.query, self.column)
+        return found if self.without is None else f"({found}) NOT ({match_expression(self.without, self.column)})"
+
+    def tsquery(self) -> str:
+        found = tsquery_text(self.query)
+        return found if self.without is None else f"({found}) & !({tsquery_text(self.without)})"
+
+
+def put_words(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """rows: rowid, text and metadata of sentences, rowids ascending, the texts as `spaced` made them."""
+    if is_postgresql(session):
+        rows = [{**row, **{name: tsvector_text(row[name]) for name in ("text", "metadata")}} for row in rows]
+    if rows:
+        session.execute(insert(_SENTENCE_WORDS), rows)
+
+
+def take_words(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The reverse of put_words, with the same rows: an index without its content has to be told what it held."""
+    if not rows:
+        return
+    if is_postgresql(session):
+        session.execute(delete(_SENTENCE_WORDS).where(_SENTENCE_WORDS.c.rowid.in_([row["rowid"] for row in rows])))
+    else:
+        into = "INSERT INTO sentence_words (sentence_words, rowid, text, metadata) "
+        session.execute(text(into + "VALUES ('delete', :rowid, :text, :metadata)"), list(rows))
+
+
+def matching_sentences(session: Session, sought: Sought, first: int, last: int, limit: int) -> Select[Any]:
+    """The lowest rowids from `first` to `last` whose column holds what is sought."""
+    rowid = _SENTENCE_WORDS.c.rowid
+    holds = _holds(session, "sentence_words", _SENTENCE_WORDS.c[sought.column], sought)
+    return select(rowid).where(holds, rowid.between(first, last)).order_by(rowid).limit(limit)
+
+
+def matching_labels(session: Session, sought: Sought, *columns: Any) -> Select[Any]:
+    """These columns of the labels that hold what is sought."""
+    query = select(*columns).where(_holds(session, "label_words", LabelRow.words, sought))
+    if is_postgresql(session):
+        return query
+    return query.select_from(_LABEL_WORDS).join(LabelRow, LabelRow.id == _LABEL_WORDS.c.rowid)
+
+
+def learn_words(session: Session, words: Sequence[str]) -> None:
+    """Adds to the vocabulary what it does not know yet."""
+    if words:
+        dialect: Any = postgresql if is_postgresql(session) else sqlite
+        new = dialect.insert(VocabularyRow.__table__).on_conflict_do_nothing()
+        session.connection().execute(new, [{"word": word} for word in words])
+
+
+def forget_unused_words(session: Session) -> None:
+    """Takes out of the vocabulary what no sentence and no label holds any more."""
+    if is_postgresql(session):
+        texts = "SELECT text || metadata FROM sentence_words UNION ALL SELECT words FROM labels"
+        used = f"SELECT word FROM ts_stat('{texts}')"  # noqa: S608 - nothing from outside
+    else:
+        used = "SELECT term FROM sentence_terms UNION ALL SELECT term FROM label_terms"
+    session.execute(text(f"DELETE FROM vocabulary WHERE word NOT IN ({used})"))  # noqa: S608 - nothing from outside
+
+
+def words_beginning(beginning: str, limit: int) -> Select[Any]:
+    """Longer words of the vocabulary, the earliest learnt first: those are mostly the commonest."""
+    word = VocabularyRow.word
+    begins = (word > beginning, word < beginning + "\U0010ffff")
+    return select(word).where(*begins).order_by(VocabularyRow.id).limit(limit)
+
+
+def words_holding(session: Session, piece: str, limit: int) -> Select[Any]:
+    """Words of the vocabulary that hold the piece behind their beginning, the earliest learnt first."""
+    word = VocabularyRow.word
+    if is_postgresql(session):
+        holds = func.strpos(word, piece) > 1
+    else:
+        phrase = literal_column("word_pieces").op("MATCH")('"' + piece.replace('"', '""') + '"')
+        read = select(_WORD_PIECES.c.rowid).where(phrase).limit(_PIECES_READ)
+        holds = VocabularyRow.id.in_(read) & (func.substr(word, 1, len(piece)) != piece)
+    return select(word).where(holds).order_by(VocabularyRow.id).limit(limit)
+
+
+def is_postgresql(session: Session) -> bool:
+    return session.get_bind().dialect.name == "postgresql"
+
+
+def _holds(session: Session, name: str, words: Any, sought: Sought) -> ColumnElement[bool]:
+    if is_postgresql(session):
+        found: ColumnElement[bool] = words.op("@@")(cast(literal(sought.tsquery()), postgresql.TSQUERY))
+        return found
+    return literal_column(name).op("MATCH")(sought.fts5())
