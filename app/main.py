@@ -28,6 +28,7 @@ from app.middleware.root_path import RootPath
 from app.pages import (
     admin,
     api_docs,
+    attribution,
     definitions,
     dictionary,
     errors,
@@ -36,9 +37,11 @@ from app.pages import (
     live,
     search,
     sentence,
+    separation,
     sign_in,
     sign_in_openid,
     steering,
+    try_it,
 )
 from app.pages.assets import Assets
 from app.roles import Role
@@ -55,6 +58,9 @@ PAGES = (
     sentence,
     live,
     steering,
+    attribution,
+    separation,
+    try_it,
     search,
     definitions,
     api_docs,

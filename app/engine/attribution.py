@@ -148,12 +148,12 @@ def gradients(loaded: Loaded, place: Place, target: int, versus: int | None) -> 
     assert features.grad is not None
     assert error.grad is not None
     return Gradients(
-        value=float(value),
+        value=float(value.detach()),
         activations=features.detach(),
         contributions=(features * features.grad).detach(),
-        error=float((error * error.grad).sum()),
+        error=float((error.detach() * error.grad).sum()),
         bias=float((bias * error.grad).sum()),
-        bos=float((bos * bos.grad).sum()) if bos.grad is not None else 0.0,
+        bos=float((bos.detach() * bos.grad).sum()) if bos.grad is not None else 0.0,
     )
 
 

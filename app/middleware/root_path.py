@@ -11,7 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ADDRESS = re.compile(
-    rb'(\s(?:href|src|action|formaction|poster|hx-(?:get|post|put|patch|delete|push-url|replace-url)|data-[a-z-]*(?:href|url))=")/(?!/)'
+    rb'(\s(?:href|src|action|formaction|poster|hx-(?:get|post|put|patch|delete|push-url|replace-url)|sse-connect|data-[a-z-]*(?:href|url))=")/(?!/)'
 )
 ADDRESS_HEADERS = ("location", "content-location", "hx-redirect", "hx-location", "hx-push-url", "hx-replace-url")
 REFRESH = re.compile(r"(url=)/(?!/)")
@@ -34,16 +34,22 @@ class RootPath:
         if scope["path"] == self.prefix:
             scope["path"] += "/"
         start: Message | None = None
+        streams = False
         pieces: list[bytes] = []
 
         async def send_with_prefix(message: Message) -> None:
-            nonlocal start
+            nonlocal start, streams
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 self._prefix_headers(headers)
                 if headers.get("content-type", "").startswith("text/html"):
                     start = message  # kept until the page is whole, since its length changes
                     return
+                streams = headers.get("content-type", "").startswith("text/event-stream")
+            elif message["type"] == "http.response.body" and streams:
+                # A piece is a whole event.
+                body = ADDRESS.sub(rb"\1" + self.prefix.encode() + b"/", message.get("body", b""))
+                message = {**message, "body": body}
             elif message["type"] == "http.response.body" and start is not None:
                 pieces.append(message.get("body", b""))
                 if message.get("more_body", False):

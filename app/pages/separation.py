@@ -1,0 +1,72 @@
+"""Finding features by examples: two lists of texts, and the features that tell them apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse
+
+from app.access.routes import live_call, needs
+from app.domain import Dictionary, FeatureSummary
+from app.live import SeparatingFeature, Separation
+from app.pages.loading import render_loading
+from app.pages.web import Models, ReadSession, RequestPatience, ServerSettings, render
+from app.roles import Role
+from app.store.dictionaries import get_dictionary
+from app.store.features import get_summaries
+
+router = APIRouter(dependencies=[needs(Role.READ), live_call])
+SHOWN = 30
+HAVING = "She won the match in straight sets.\nHe served an ace on the last point.\nThe players shook hands at the net."
+LACKING = "Chop the onions and fry them.\nIt rained all day in the valley.\nThe train was an hour late."
+
+
+@dataclass(frozen=True)
+class FoundFeature:
+    feature: FeatureSummary
+    found: SeparatingFeature
+
+
+@dataclass(frozen=True)
+class SeparationPage:
+    dictionary: Dictionary
+    unavailable: str | None
+    having: str
+    lacking: str
+    most: int
+    found: Separation | None
+    features: Sequence[FoundFeature]
+    example: tuple[str, str]
+
+
+@router.get("/dictionaries/{dictionary_id}/find")
+def show_separation(
+    dictionary_id: str,
+    session: ReadSession,
+    models: Models,
+    settings: ServerSettings,
+    patience: RequestPatience,
+    having: str = "",
+    lacking: str = "",
+) -> HTMLResponse:
+    """having, lacking: a text a line."""
+    dictionary = get_dictionary(session, dictionary_id)
+    unavailable = models.unavailable(dictionary)
+    found, features = None, []
+    if having.strip() and lacking.strip() and unavailable is None:
+        session.close()  # no connection is held while the model works
+        loading = models.loading(dictionary)
+        if loading is not None:
+            return render_loading(dictionary, loading)
+        found = models.separate(dictionary, lines(having), lines(lacking), SHOWN, patience)
+        summaries = get_summaries(session, dictionary, [one.index for one in found.features])
+        features = [FoundFeature(summaries[one.index], one) for one in found.features if one.index in summaries]
+    page = SeparationPage(
+        dictionary, unavailable, having, lacking, settings.max_texts, found, features, (HAVING, LACKING)
+    )
+    return render("separation.html", page)
+
+
+def lines(texts: str) -> list[str]:
+    """A text a line; empty lines are none."""
+    return [line for line in texts.splitlines() if line.strip()]
