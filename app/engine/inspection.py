@@ -81,7 +81,7 @@ def _warnings(sae: Sae, n_zero: int, alignment: Tensor | None) -> list[str]:
     if sae.hook_point is None:
         said.append("the files do not say which hook point it reads: give --hook to index.")
     if isinstance(sae.nonlinearity, AbsTopK):
-        said.append("features fire in both directions, and a negative activation counts as firing.")
+        said.append("features fire in both directions, and an index shows the positive side alone.")
     return said
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from app.engine.hook_points import HookPoint, parse_hook_point
 from app.engine.language_model import LanguageModel
-from app.engine.sae import Sae
+from app.engine.sae import Sae, written_at
 from app.engine.tokens import Window, windows
 from app.errors import Invalid
 
@@ -95,17 +95,6 @@ def check_load(
     causes = sorted((t for t in trials if _is_cause(found, t)), key=lambda t: t.fit.cost)
     setting = f"{hook}, {'with' if prepend_bos else 'without'} BOS, normalisation {sae.normalisation}"
     return Check(setting, found, sae.l0, trials, _problems(found, sae), causes)
-
-
-def written_at(sae: Sae, hook: HookPoint) -> HookPoint:
-    """Where a transcoder's output belongs, in the layer that it reads; of an SAE the hook itself. Raises Invalid."""
-    if not sae.transcoder:
-        return hook
-    if sae.hook_point_out is None:
-        raise Invalid("The transcoder does not say which hook point it writes to.")
-    out = parse_hook_point(sae.hook_point_out)
-    read = parse_hook_point(sae.hook_point) if sae.hook_point else hook
-    return replace(out, layer=out.layer + hook.layer - read.layer) if not out.module else out
 
 
 def explain(check: Check, sae_says: str | None, model: str) -> str:

@@ -41,8 +41,9 @@ class Loaded:
     @property
     def write_hook(self) -> HookPoint:
         """Where the SAE's output belongs: a transcoder writes elsewhere than it reads."""
-        out = self.sae.hook_point_out
-        return self.hook if out is None else parse_hook_point(out)
+        from app.engine.sae import written_at
+
+        return written_at(self.sae, self.hook)
 
     def between(self, change: "Callable[[Tensor, Tensor], Tensor]") -> "list[Change]":
         """What makes of x, which the SAE reads, and of y, which it writes into, the new y. For an SAE the two are one.

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from app.engine.hook_points import HookPoint
+from app.engine.hook_points import HookPoint, parse_hook_point
 from app.engine.language_model import LanguageModel
 from app.engine.nonlinearities import MatchingPursuit, Nonlinearity, with_tensors
 from app.errors import Invalid
@@ -180,12 +180,33 @@ def load_sae(path: Path, device: str = "cpu", dtype: torch.dtype = torch.float32
     return formats.load(path).to(device, dtype)
 
 
+def written_at(sae: Sae, hook: HookPoint) -> HookPoint:
+    """Where a transcoder's output belongs, in the layer that it reads; of an SAE the hook itself. Raises Invalid."""
+    if not sae.transcoder:
+        return hook
+    if sae.hook_point_out is None:
+        raise Invalid(
+            f"The {sae.format} files of this transcoder do not say which hook point it writes: SAELens' cfg.json has "
+            "it as metadata.hook_name_out, a description of plain tensors as hook_point_out."
+        )
+    out = parse_hook_point(sae.hook_point_out)
+    read = parse_hook_point(sae.hook_point) if sae.hook_point else hook
+    return replace(out, layer=out.layer + hook.layer - read.layer) if not out.module else out
+
+
 def check_fits(model: LanguageModel, sae: Sae, hook: HookPoint) -> None:
-    """Raises Invalid where the SAE cannot read this model's activations there."""
+    """Raises Invalid where the SAE cannot read this model's activations there, or write them where it writes."""
     model.check_hook(hook)
     width = model.width(hook)
     if sae.d_in != width:
         raise Invalid(
             f"The SAE reads {sae.d_in} numbers a token, but {model.name} has {width} at {hook}: "
+            "it was trained on another model."
+        )
+    out = written_at(sae, hook)
+    model.check_hook(out)
+    if sae.transcoder and sae.d_out != model.width(out):
+        raise Invalid(
+            f"The transcoder writes {sae.d_out} numbers a token, but {model.name} has {model.width(out)} at {out}: "
             "it was trained on another model."
         )

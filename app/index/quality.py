@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from app.engine.sae import written_at
 from app.engine.tokens import Window
 from app.index.record import Reader
 
@@ -40,10 +41,11 @@ class _Sums:
 def measure(reader: Reader, texts: Iterable[str]) -> Kept:
     """One plain forward, one with the reconstruction in place of the activations, one with zeros; BOS is left alone.
 
-    An encoder has no loss to recover: its activations are read alone.
+    What a transcoder makes of one place stands in for the activations of another. An encoder has no loss to recover:
+    its activations are read alone.
     """
     special = torch.tensor(sorted(set(reader.model.tokenizer.all_special_ids)), device=reader.model.device)
-    sums = _Sums(reader.sae.d_in)
+    sums = _Sums(reader.sae.d_out)
     some: list[Window] = []
     for text in texts:
         some += [window for window in reader.windows(text)[:1] if window.token_ids]
@@ -66,29 +68,37 @@ def _add(reader: Reader, some: Sequence[Window], special: Tensor, sums: _Sums) -
     text = mask.bool()
     text[:, : len(reader.bos)] = False
     text &= ~torch.isin(ids, special)
+    out = written_at(reader.sae, reader.hook)
     seen: list[Tensor] = []
 
-    def splice(x: Tensor) -> Tensor:
-        through = x.clone()
-        through[text] = reader.sae.reconstruct(x[text]).to(x.dtype)
-        seen.extend((x[text].double().cpu(), through[text].double().cpu()))
+    def read(x: Tensor) -> Tensor:
+        seen.append(reader.sae.reconstruct(x[text]))
+        return x
+
+    def splice(y: Tensor) -> Tensor:
+        through = y.clone()
+        through[text] = seen.pop().to(y.dtype)
+        seen.extend((y[text].double().cpu(), through[text].double().cpu()))
         return through
 
     def zero(x: Tensor) -> Tensor:
         return x.masked_fill(text[:, :, None], 0.0)
 
     if not reader.model.has_logits:
-        splice(reader.model.capture(ids, mask, reader.hook))
+        x, y = reader.model.capture_each(ids, mask, [reader.hook, out])
+        read(x)
+        splice(y)
     predicted = text[:, 1:] & mask[:, :-1].bool()
     for i, change in enumerate((None, splice, zero) if reader.model.has_logits else ()):
-        logits = reader.model.logits(ids, mask, reader.hook if change else None, change)
+        with reader.model.changed(ids.shape, [(reader.hook, read)] if change is splice else []):
+            logits = reader.model.logits(ids, mask, out if change else None, change)
         loss = torch.nn.functional.cross_entropy(
             logits[:, :-1][predicted].float(), ids[:, 1:][predicted], reduction="sum"
         )
         sums.losses[i] += float(loss)
     sums.n_predicted += int(predicted.sum())
-    x, through = seen
-    sums.n += len(x)
-    sums.x += x.sum(dim=0)
-    sums.square += float(x.square().sum())
-    sums.error += float((x - through).square().sum())
+    y, through = seen
+    sums.n += len(y)
+    sums.x += y.sum(dim=0)
+    sums.square += float(y.square().sum())
+    sums.error += float((y - through).square().sum())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from app.engine.logits import top_logits
+from app.engine.sae import written_at
 from app.engine.tokens import token_text
 from app.index.draw import DrawOrder
 from app.index.examples import Choice, choose, prepare
@@ -77,7 +78,7 @@ def describe_features(reader: Reader, reduced: Reduced, progress: Any) -> Iterat
     texts = _TokenTexts(reader.model.tokenizer)
     of_all = reduced.statistics
     with progress(reader.sae.n_features, "Comparing", " features") as bar:
-        for logits in top_logits(reader.model, reader.sae, reader.hook, LOGITS):
+        for logits in top_logits(reader.model, reader.sae, written_at(reader.sae, reader.hook), LOGITS):
             first, last = logits.first, logits.first + len(logits.promoted)
             similar, opposite = direction_neighbors(unit, first, last)
             own = Statistics(**{one.name: getattr(of_all, one.name)[first:last] for one in fields(Statistics)})

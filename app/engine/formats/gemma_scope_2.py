@@ -14,11 +14,11 @@ from app.errors import Invalid
 NAME = "Gemma Scope 2"
 CONFIG = "config.json"
 _LAYER = re.compile(r"(?:model\.)?(?:language_model\.)?layers\.(\d+)\.(.+)")
-# Gemma 3 norms a module's output before it is added, and that is what hook_mlp_out reads in Gemma models.
+# Gemma 3 norms a module's output before it is added, and that is what hook_mlp_out reads in Gemma models. What a
+# transcoder reads, the norm before the MLP with its weights, is no TransformerLens name (ln2.hook_normalized has none).
 _SITES = {
     "output": "hook_resid_post",
     "self_attn.o_proj.input": "attn.hook_z",
-    "pre_feedforward_layernorm.output": "ln2.hook_normalized",
     "post_feedforward_layernorm.output": "hook_mlp_out",
 }
 
@@ -64,12 +64,14 @@ def load(files: SaeFiles) -> Sae:
 
 
 def _hook_point(module: str | None) -> str | None:
-    """Their name of a module's input or output as a hook point; one that is not in the table stays as it is."""
+    """Their name of a module's input or output as a hook point: by its site, else by the module's path."""
     if module is None:
         return None
     match = _LAYER.fullmatch(module)
     site = _SITES.get(match[2]) if match else None
-    return f"blocks.{match[1]}.{site}" if match and site else module
+    if match and site:
+        return f"blocks.{match[1]}.{site}"
+    return module.removesuffix(".output") if module.endswith(".output") else re.sub(r"\.input$", ":input", module)
 
 
 def _model_name(stated: str | None) -> str | None:

@@ -5,6 +5,7 @@ The input loses b_dec, except in a transcoder. The k largest relu(p) of a token 
 """
 
 import re
+from collections.abc import Mapping
 
 from app.engine.formats.files import SaeFiles
 from app.engine.nonlinearities import GroupMax, TopK
@@ -14,7 +15,11 @@ NAME = "sparsify"
 CONFIG = "cfg.json"
 RUN_CONFIG = "config.json"  # of the whole run, one folder up
 _LAYER = re.compile(r"(?:layers|h)\.(\d+)(?:\.(mlp|attn|self_attn|attention))?$")
-_SITES = {None: "resid_post", "mlp": "mlp_out", "attn": "attn_out", "self_attn": "attn_out", "attention": "attn_out"}
+# A module's output and, for a transcoder, its input; an attention's input has no hook point's name.
+_OUTPUTS = {None: "hook_resid_post", "mlp": "hook_mlp_out"} | dict.fromkeys(
+    ("attn", "self_attn", "attention"), "hook_attn_out"
+)
+_INPUTS = {None: "hook_resid_pre", "mlp": "mlp.hook_in"}
 
 
 def holds(files: SaeFiles) -> bool:
@@ -40,7 +45,7 @@ def load(files: SaeFiles) -> Sae:
         files.agree(config, num_latents=n_features)
     run = files.settings(RUN_CONFIG, above=True)
     bias = files.take("b_dec", d_in)
-    hook = _hook_point(files.folder.resolve().name)
+    module = files.folder.resolve().name
     return Sae(
         format=NAME,
         architecture=("skip_" if skips else "") + ("transcoder" if transcoder else activation),
@@ -52,16 +57,15 @@ def load(files: SaeFiles) -> Sae:
         centre=None if transcoder else bias,
         skip=files.take("W_skip", d_in, d_in).T if skips else None,
         transcoder=transcoder,
-        # A transcoder reads what its module reads, which has no name of its own here; the command line gives it.
-        hook_point=None if transcoder else hook,
-        hook_point_out=hook if transcoder else None,
+        hook_point=_hook_point(module, _INPUTS if transcoder else _OUTPUTS),
+        hook_point_out=_hook_point(module, _OUTPUTS) if transcoder else None,
         model_name=run.text("model"),
         context=run.whole("ctx_len"),
         l0=float(k),
     )
 
 
-def _hook_point(module: str) -> str | None:
+def _hook_point(module: str, sites: Mapping[str | None, str]) -> str | None:
     """layers.5 writes the stream after block 5, layers.5.mlp its MLP's output; None for other modules."""
     match = _LAYER.search(module)
-    return f"blocks.{match[1]}.hook_{_SITES[match[2]]}" if match else None
+    return f"blocks.{match[1]}.{sites[match[2]]}" if match and match[2] in sites else None

@@ -41,7 +41,7 @@ def test_sparsify_centres_and_its_transcoders_do_not(tmp_path: Path) -> None:
     same(load_sae(layouts.write_sparsify(tmp_path / "layers.2", drawn, 5)).encode(drawn.x), top_k(drawn.p_centred, 5))
     transcoder = load_sae(layouts.write_sparsify(tmp_path / "layers.2.mlp", drawn, 5, transcode=True))
     same(transcoder.encode(drawn.x), top_k(drawn.p, 5))
-    assert (transcoder.hook_point, transcoder.hook_point_out) == (None, "blocks.2.hook_mlp_out")
+    assert (transcoder.hook_point, transcoder.hook_point_out) == ("blocks.2.mlp.hook_in", "blocks.2.hook_mlp_out")
 
 
 def test_sparsify_skips_from_the_input_as_it_comes(tmp_path: Path) -> None:
@@ -123,6 +123,13 @@ def test_top_k_may_compare_pre_activations_times_the_decoder_norm(tmp_path: Path
     same(load_sae(rescaled).reconstruct(drawn.x), drawn.decoded(features / norm))
 
 
+def test_top_k_gives_fewer_than_k_where_fewer_are_positive(tmp_path: Path) -> None:
+    drawn = draw()
+    assert ((drawn.p > 0).sum(dim=1) < 35).any()
+    sae = load_sae(layouts.write_saelens(tmp_path, drawn, architecture="topk", k=35))
+    same(sae.encode(drawn.x), top_k(drawn.p, 35))
+
+
 def test_absolute_top_k_keeps_signs(tmp_path: Path) -> None:
     drawn = draw()
     sae = load_sae(layouts.write_saelens(tmp_path, drawn, architecture="abstopk", k=5))
@@ -142,6 +149,7 @@ def test_transcoders_do_not_centre_and_leave_their_output_in_its_own_scale(
     architecture = ("jumprelu_" if jumps else "") + ("skip_" if skip else "") + "transcoder"
     metadata = {"hook_name": "blocks.1.ln2.hook_normalized", "hook_name_out": "blocks.1.hook_mlp_out"}
     stated = {"architecture": architecture, "d_out": D_OUT, "normalize_activations": "layer_norm", "metadata": metadata}
+    stated |= {"apply_b_dec_to_input": None}  # absent, and the default is true
     sae = load_sae(layouts.write_saelens(tmp_path, drawn, further, **stated))
     mean, deviation = drawn.x.mean(dim=1, keepdim=True), drawn.x.std(dim=1, keepdim=True)
     p = (drawn.x - mean) / (deviation + 1e-5) @ drawn.encoder + drawn.b_enc
