@@ -9,11 +9,12 @@ from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse
 
 from app.access.routes import needs
-from app.domain import INTERVAL_GROUPS, Dictionary, Example, Feature, Group, Label, Slice
+from app.domain import INTERVAL_GROUPS, Dictionary, Example, Feature, Group, Slice
 from app.pages.charts import Chart, activation_chart
 from app.pages.choices import Choice
 from app.pages.feature_state import AskedState, Bars, FeatureState, HeatScale, Spaces
 from app.pages.filters import count, number, share
+from app.pages.labelling import AskedLabeller, Labelling
 from app.pages.list_form import read_among
 from app.pages.snippets import ShownExample, View, shown
 from app.pages.web import Models, ReadSession, render
@@ -22,7 +23,6 @@ from app.store.dictionaries import get_dictionary
 from app.store.examples import count_examples, list_examples
 from app.store.feature_list import list_neighbors
 from app.store.features import get_feature
-from app.store.labels import list_labels
 
 router = APIRouter(dependencies=[needs(Role.READ)])
 EXAMPLES = 20  # a page; full sentences are heavier
@@ -75,7 +75,7 @@ class FeaturePage:
 
     dictionary: Dictionary
     feature: Feature
-    labels: Sequence[Label]
+    labelling: Labelling
     chart: Chart | None
     bars: Sequence[Choice]
     tabs: Sequence[Choice]
@@ -98,7 +98,13 @@ class FeaturePage:
 
 @router.get("/dictionaries/{dictionary_id}/features/{index}")
 def show_feature(
-    dictionary_id: str, index: int, session: ReadSession, models: Models, state: AskedState, cursor: str | None = None
+    dictionary_id: str,
+    index: int,
+    session: ReadSession,
+    models: Models,
+    state: AskedState,
+    labeller: AskedLabeller,
+    cursor: str | None = None,
 ) -> HTMLResponse:
     dictionary = get_dictionary(session, dictionary_id)
     feature = get_feature(session, dictionary, index)
@@ -111,7 +117,7 @@ def show_feature(
         FeaturePage(
             dictionary=dictionary,
             feature=feature,
-            labels=list_labels(session, dictionary, index),
+            labelling=labeller.labelling(session, dictionary, index),
             chart=activation_chart(feature.histogram, feature.n_active_tokens, state.bars is Bars.LOG),
             bars=state.choices(dictionary, index, "bars", BARS),
             tabs=_tabs(dictionary, index, counts, state),

@@ -1,0 +1,85 @@
+"""A feature's labels on a page: who reads them, what may be done with them, and what was just done or refused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import quote, unquote
+
+from fastapi import Cookie, Depends, Query
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
+from app.access.visit import CurrentPerson
+from app.domain import Dictionary, Label, LabelChange
+from app.roles import Person, Role
+from app.store.labels import MAX_AUTHOR, get_change, list_labels
+
+AUTHOR_COOKIE = "featurescope_author"
+A_YEAR = 365 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What could not be stored, kept for another try. label: None for a new one. theirs: what somebody else wrote."""
+
+    label: int | None
+    text: str
+    why: str
+    theirs: str | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """path: the feature's page. author: who the reader said to be, empty where never asked; is_signed_in: whether that
+    is settled. editing: the label whose form is open. changed: what was just done, and can be undone."""
+
+    path: str
+    labels: Sequence[Label]
+    may_label: bool
+    author: str
+    is_signed_in: bool
+    editing: int | None
+    changed: LabelChange | None
+    refused: Refused | None
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """Who asks, and which part of the labels the address opens."""
+
+    person: Person
+    author: str
+    editing: int | None
+    changed: int | None
+
+    def labelling(
+        self, session: Session, dictionary: Dictionary, index: int, refused: Refused | None = None
+    ) -> Labelling:
+        return Labelling(
+            path=f"/dictionaries/{dictionary.id}/features/{index}",
+            labels=list_labels(session, dictionary, index),
+            may_label=self.person.may(Role.LABEL, dictionary.id),
+            author=self.person.name or self.author,
+            is_signed_in=self.person.name is not None,
+            editing=refused.label if refused is not None else self.editing,
+            changed=get_change(session, dictionary, index, self.changed) if self.changed is not None else None,
+            refused=refused,
+        )
+
+
+def read_labeller(
+    person: CurrentPerson,
+    edit: Annotated[int | None, Query()] = None,
+    changed: Annotated[int | None, Query()] = None,
+    author: Annotated[str, Cookie(alias=AUTHOR_COOKIE, max_length=1000)] = "",
+) -> Labeller:
+    return Labeller(person, unquote(author)[:MAX_AUTHOR], edit, changed)
+
+
+AskedLabeller = Annotated[Labeller, Depends(read_labeller)]
+
+
+def remember_author(answer: Response, author: str, path: str) -> None:
+    """The name is asked once. path: where this server's pages begin."""
+    answer.set_cookie(AUTHOR_COOKIE, quote(author), max_age=A_YEAR, path=path, httponly=True, samesite="lax")
