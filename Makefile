@@ -34,7 +34,7 @@ fuzz: $(VENV)/.ready-fuzz  ## made-up calls of the API, against what its own des
 
 bench: $(VENV)/.ready-tests  ## measurements, each a ratio within one run
 	@$(BIN)/python -m bench.index
-	@$(BIN)/python -m bench.page_speed
+	@$(BIN)/python -m bench.pages
 
 screenshots: $(VENV)/.ready-tests  ## the pages, in both widths and both schemes
 	@$(BIN)/python recipes/screenshots.py
