@@ -1,52 +1,11 @@
 """One journey through the real demo model's dictionary in a real Chromium, with JavaScript and without."""
 
 import re
-import shutil
-from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-
-from tests.server import run, serving
+from playwright.sync_api import Browser, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-def chromium() -> str | None:
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        found = chromium()
-        if found is None:  # `make test` needs no browser; one that is there must start
-            pytest.skip("no Chromium is installed here")
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("journey")
-    done = run(["index", "seed", "--model", "demo", "--sae", "demo", "--corpus", "seed"], folder)
-    assert done.returncode == 0, done.stderr
-    with serving(folder, "serve") as served:
-        yield served
-
-
-@pytest.fixture(params=[True, False], ids=["with JavaScript", "without JavaScript"])
-def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(java_script_enabled=request.param, viewport={"width": 1280, "height": 900})
-    opened = context.new_page()
-    opened.set_default_timeout(15_000)
-    faults: list[str] = []
-    opened.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-    opened.on("pageerror", lambda error: faults.append(str(error)))
-    yield opened
-    context.close()
-    assert faults == []
 
 
 def densities(page: Page) -> list[float]:
@@ -129,8 +88,21 @@ def test_the_keyboard_reaches_everything(browser: Browser, address: str) -> None
     page.close()
 
 
-@pytest.mark.parametrize("path", ["/", "/dictionaries/seed", "/dictionaries/seed/features/3", "/search?q=the"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/dictionaries/seed",
+        "/dictionaries/seed?view=cards",
+        "/dictionaries/seed/features/3",
+        "/dictionaries/seed/features/3?view=line&group=interval-3",
+        "/dictionaries/seed/sentences/3",
+        "/search?q=the",
+        "/definitions",
+        "/api/docs",
+    ],
+)
+@pytest.mark.parametrize("width", [320, 640, 1280])  # 640: what 200 % of zoom leave of 1280
 def test_no_page_is_wider_than_the_screen(browser: Browser, address: str, path: str, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 800})
     page.goto(address + path)

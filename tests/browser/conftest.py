@@ -1,0 +1,92 @@
+"""A real Chromium before the real server, over the bundled model's dictionary of the seed corpus."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+from tests.server import run, serving
+
+PATIENCE = 15_000  # milliseconds
+
+
+def chromium() -> str | None:
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        found = chromium()
+        if found is None:  # `make test` needs no browser; one that is there must start
+            pytest.skip("no Chromium is installed here")
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a server answers, with the dictionary `seed`."""
+    folder = tmp_path_factory.mktemp("journey")
+    done = run(["index", "seed", "--model", "demo", "--sae", "demo", "--corpus", "seed"], folder)
+    assert done.returncode == 0, done.stderr
+    with serving(folder, "serve") as served:
+        yield served
+
+
+@dataclass
+class Watch:
+    """What a page should never do: complain in the console, or ask another host for anything."""
+
+    host: str
+    faults: list[str] = field(default_factory=list)
+
+    def over(self, page: Page) -> Page:
+        page.set_default_timeout(PATIENCE)
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("request", self._asked)
+        return page
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.faults.append(message.text)
+
+    def _asked(self, request: Request) -> None:
+        if urlsplit(request.url).netloc not in (self.host, ""):
+            self.faults.append(f"asks another host: {request.url}")
+
+
+@pytest.fixture
+def watch(address: str) -> Iterator[Watch]:
+    watch = Watch(urlsplit(address).netloc)
+    yield watch
+    assert watch.faults == []
+
+
+@pytest.fixture(params=[True, False], ids=["with JavaScript", "without JavaScript"])
+def page(request: pytest.FixtureRequest, browser: Browser, watch: Watch) -> Iterator[Page]:
+    """A desktop's page, watched, once with JavaScript and once without."""
+    context = browser.new_context(java_script_enabled=request.param, viewport={"width": 1280, "height": 900})
+    yield watch.over(context.new_page())
+    context.close()
+
+
+@pytest.fixture
+def scripted(browser: Browser, watch: Watch) -> Iterator[Page]:
+    """A desktop's page with JavaScript, watched."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield watch.over(context.new_page())
+    context.close()
+
+
+@pytest.fixture
+def phone(browser: Browser, watch: Watch) -> Iterator[Page]:
+    """A phone's page, watched; it is touched, not pointed at."""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    yield watch.over(context.new_page())
+    context.close()
