@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 T = TypeVar("T")
 
 INTERVALS = 5
+FIRINGS = (1, 2, 3, 5, 9, 17)  # the least firings of each class of sentences by how often a feature fires there
 HISTOGRAM_BINS = 20
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 PERSON = "person"  # the source of a label that no model wrote
@@ -105,16 +106,14 @@ class Dictionary(NewDictionary):
     created_at: datetime = field(kw_only=True)
 
 
-@dataclass(frozen=True)
-class TokenSpan:
+class TokenSpan(NamedTuple):  # a tuple: a page makes thousands
     """A token's place in its text, in characters: text[start:end]. A token inside a character has start == end."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """One token of a shown sentence. text == sentence text[start:end]."""
 
     text: str
@@ -165,12 +164,37 @@ class Example:
 
 @dataclass(frozen=True)
 class TokenShare:
-    """A token on which a feature fires: n of the feature's active tokens are it, `share` of them."""
+    """A token on which a feature fires: n of the feature's active tokens are it, `share` of them.
+
+    n_occurrences: how often it stands in the corpus; None where the index does not say.
+    """
 
     token: str
     token_id: int
     n: int
     share: float
+    n_occurrences: int | None = None
+
+    @property
+    def own_share(self) -> float | None:
+        """Of the token's own occurrences, on which share the feature fires."""
+        return self.n / self.n_occurrences if self.n_occurrences else None
+
+
+@dataclass(frozen=True)
+class MetadataShare:
+    """`n` of the sentences where a feature fires have this value of a field, `share` of them; `base` of all do."""
+
+    field: str
+    value: str
+    n: int
+    share: float
+    base: float
+
+    @property
+    def lift(self) -> float:
+        """How many times as frequent the value is where the feature fires."""
+        return self.share / self.base if self.base else 0.0
 
 
 @dataclass(frozen=True)
@@ -215,6 +239,10 @@ class NewFeature:
 
     mean_activation is over its active tokens; max_activation is 0 for a feature that never fired.
     histogram: of its activations over active tokens; intervals: five, weakest first; both empty where it never fired.
+    n_first, n_last: active tokens at the first and the last place of their sentence. per_sentence: of the sentences
+    where it fires, in how many it does so at least FIRINGS[i] times and fewer than FIRINGS[i + 1].
+    encoder_cosine: between its encoder and its decoder direction, None where they lie in different spaces. An index
+    from before these were kept has None, and no per_sentence and metadata.
     decoder_norm: L2 norm of its decoder row. promoted, suppressed: empty where the model has no unembedding.
     """
 
@@ -227,7 +255,12 @@ class NewFeature:
     histogram: Histogram
     quantiles: Sequence[Quantile]
     intervals: Sequence[Interval]
+    n_first: int | None
+    n_last: int | None
+    per_sentence: Sequence[int]
+    metadata: Sequence[MetadataShare]
     decoder_norm: float
+    encoder_cosine: float | None
     promoted: Sequence[TokenLogit]
     suppressed: Sequence[TokenLogit]
     similar: Sequence[Neighbor]

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.engine.extremes import largest
+from app.engine.sae import Sae
 from app.store.packing import Neighbors
 
 NEIGHBORS = 10
@@ -20,6 +21,20 @@ def unit_directions(decoder: Tensor) -> Tensor:
     rows = decoder.float()
     unit: Tensor = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-30)
     return unit
+
+
+@torch.inference_mode()
+def encoder_cosines(sae: Sae) -> NDArray[np.float32]:
+    """(n_features,) between encoder and decoder direction; NaN in a transcoder, where they lie in different spaces."""
+    if sae.transcoder or sae.d_in != sae.d_out:
+        return np.full(sae.n_features, np.nan, np.float32)
+    step = max(1, _HELD // sae.d_in)
+    pieces = []
+    for first in range(0, sae.n_features, step):
+        encoder, decoder = sae.encoder[:, first : first + step].T.float(), sae.decoder[first : first + step].float()
+        pieces.append(torch.nn.functional.cosine_similarity(encoder, decoder, dim=1).cpu())
+    cosines: NDArray[np.float32] = torch.cat(pieces).numpy()
+    return cosines
 
 
 @torch.inference_mode()

@@ -133,6 +133,11 @@ class Recording:
         first: NDArray[np.bool_] = self.originals == np.arange(self.n_windows)
         return first
 
+    @property
+    def counted_windows(self) -> NDArray[np.bool_]:
+        """(n_windows,): those that statistics are over."""
+        return self.is_original if self._drop_repeats else np.ones(self.n_windows, bool)
+
     def kept_rows(self, chunk: _StoredChunk) -> NDArray[np.bool_]:
         """(n_rows,): the rows that statistics are over."""
         kept: NDArray[np.bool_] = np.asarray(chunk.token_ids) != MASKED

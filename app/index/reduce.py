@@ -1,10 +1,10 @@
 """Reducing a recording, a block of features after another: statistics and examples, then logits and neighbours."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import Field, dataclass, fields
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,23 +13,27 @@ from app.engine.sae import written_at
 from app.engine.tokens import token_text
 from app.index.draw import DrawOrder
 from app.index.examples import Choice, choose, prepare
-from app.index.neighbors import CoActivation, direction_neighbors, unit_directions
+from app.index.neighbors import CoActivation, direction_neighbors, encoder_cosines, unit_directions
 from app.index.record import Reader
 from app.index.recorded import Block, Recording
 from app.index.recording import Int64
 from app.index.statistics import Statistics, find_runs, summarize
-from app.store.packing import ExampleBlock, FeatureBlock, Tokens
+from app.index.surroundings import Corpus, Surroundings, describe_corpus, surround
+from app.store.packing import ExampleBlock, FeatureBlock, Metadata, Tokens
 
 LOGITS = 10
 BLOCK_FIRINGS = 1_000_000  # firings held at once by a thread; few enough for the processor's cache
 THREADS = 2
+T = TypeVar("T", Statistics, Surroundings)
 
 
 @dataclass(frozen=True)
 class Reduced:
-    """Of all features. coactivation: in which sentences they fire."""
+    """Of all features. coactivation: in which sentences they fire. corpus: what they are held against."""
 
     statistics: Statistics
+    surroundings: Surroundings
+    corpus: Corpus
     coactivation: CoActivation
 
     @property
@@ -42,32 +46,49 @@ def reduce_firings(
 ) -> Reduced:
     """keep: is given every feature's examples, block by block in ascending order."""
     choice = prepare(recording, order)
+    corpus = describe_corpus(recording)
     coactivation = CoActivation(recording.n_features, recording.n_windows, reader.model.device)
     found: list[Statistics] = []
+    around: list[Surroundings] = []
     blocks = recording.blocks(BLOCK_FIRINGS)
     with progress(recording.n_features, "Reducing", " features") as bar, ThreadPoolExecutor(THREADS) as pool:
-        waiting: deque[tuple[Block, Future[tuple[Statistics, ExampleBlock]]]] = deque()
+        waiting: deque[tuple[Block, Future[tuple[Statistics, Surroundings, ExampleBlock]]]] = deque()
         for i in range(len(blocks) + THREADS):
             if i < len(blocks):
-                waiting.append((blocks[i], pool.submit(_reduce, recording, choice, coactivation, blocks[i])))
+                waiting.append((blocks[i], pool.submit(_reduce, recording, choice, corpus, coactivation, blocks[i])))
             if i >= THREADS:
                 block, future = waiting.popleft()
-                statistics, examples = future.result()
+                statistics, surroundings, examples = future.result()
                 found.append(statistics)
+                around.append(surroundings)
                 keep(examples)
                 bar.update(block.last - block.first)
-    columns = {one.name: np.concatenate([getattr(part, one.name) for part in found]) for one in fields(Statistics)}
-    return Reduced(Statistics(**columns), coactivation)
+    return Reduced(_joined(Statistics, found), _joined(Surroundings, around), corpus, coactivation)
 
 
 def _reduce(
-    recording: Recording, choice: Choice, coactivation: CoActivation, block: Block
-) -> tuple[Statistics, ExampleBlock]:
+    recording: Recording, choice: Choice, corpus: Corpus, coactivation: CoActivation, block: Block
+) -> tuple[Statistics, Surroundings, ExampleBlock]:
     firings = recording.firings(block)
     runs = find_runs(firings)
     statistics = summarize(firings, runs)
     coactivation.add(block.first, firings.n_features, runs.features, choice.order.place[runs.windows])
-    return statistics, choose(choice, firings, runs, statistics)
+    surroundings = surround(recording, corpus, firings, runs)
+    return statistics, surroundings, choose(choice, firings, runs, statistics)
+
+
+def _joined(kind: type[T], parts: Sequence[T]) -> T:
+    """The arrays of features of all parts, one after another."""
+    return kind(**{one.name: np.concatenate([getattr(part, one.name) for part in parts]) for one in _arrays(kind)})
+
+
+def _cut(whole: T, first: int, last: int) -> T:
+    """The arrays of features first to last - 1."""
+    return type(whole)(**{one.name: getattr(whole, one.name)[first:last] for one in _arrays(type(whole))})
+
+
+def _arrays(kind: type) -> "tuple[Field[Any], ...]":
+    return fields(kind)
 
 
 def describe_features(reader: Reader, reduced: Reduced, progress: Any) -> Iterator[FeatureBlock]:
@@ -76,12 +97,14 @@ def describe_features(reader: Reader, reduced: Reduced, progress: Any) -> Iterat
     unit = unit_directions(decoder)
     norms = decoder.float().norm(dim=1).cpu().numpy()
     texts = _TokenTexts(reader.model.tokenizer)
-    of_all = reduced.statistics
+    corpus = reduced.corpus
+    cosines = encoder_cosines(reader.sae)
     with progress(reader.sae.n_features, "Comparing", " features") as bar:
         for logits in top_logits(reader.model, reader.sae, written_at(reader.sae, reader.hook), LOGITS):
             first, last = logits.first, logits.first + len(logits.promoted)
             similar, opposite = direction_neighbors(unit, first, last)
-            own = Statistics(**{one.name: getattr(of_all, one.name)[first:last] for one in fields(Statistics)})
+            own = _cut(reduced.statistics, first, last)
+            around = _cut(reduced.surroundings, first, last)
             yield FeatureBlock(
                 first=first,
                 n_active_tokens=own.n_tokens,
@@ -89,6 +112,15 @@ def describe_features(reader: Reader, reduced: Reduced, progress: Any) -> Iterat
                 max_activation=own.maxima,
                 mean_activation=own.means,
                 top_tokens=Tokens(own.token_ids, own.token_counts),
+                top_token_totals=corpus.token_totals[own.token_ids],
+                n_first=around.n_first,
+                n_last=around.n_last,
+                per_sentence=around.per_sentence,
+                metadata=[
+                    Metadata(field.name, field.values, field.shares, around.values[:, place], around.counts[:, place])
+                    for place, field in enumerate(corpus.fields)
+                ],
+                encoder_cosine=cosines[first:last],
                 histogram=own.histogram,
                 quantiles=own.quantiles,
                 interval_tokens=own.interval_tokens,

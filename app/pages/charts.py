@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from app.domain import Histogram
+from app.domain import FIRINGS, Histogram
 from app.pages.filters import count, number
 from app.pages.list_form import ListForm
 
@@ -53,6 +53,7 @@ class Chart:
     bars: Sequence[Bar]
     ticks: Sequence[Tick]
     most: int
+    are_ticks_centred: bool = False
     width: int = WIDTH
     height: int = HEIGHT
 
@@ -73,6 +74,27 @@ def activation_chart(histogram: Histogram, n_active_tokens: int, is_log: bool) -
         bars=_bars(histogram.counts, whats, "tokens", is_log),
         ticks=[Tick(WIDTH * part / 4, number(top * part / 4)) for part in range(5)],
         most=max(histogram.counts),
+    )
+
+
+def sentence_chart(per_sentence: Sequence[int], n_active_sentences: int) -> Chart | None:
+    """How often a feature fires in the sentences where it does; None where that is not known."""
+    if not any(per_sentence):
+        return None
+    whats = [str(low) if high == low + 1 else f"{low} to {high - 1}" for low, high in _pairs(FIRINGS)]
+    names = [*whats, f"{FIRINGS[-1]} or more"]
+    step = WIDTH / len(names)
+    return Chart(
+        title="Firings a sentence",
+        description=f"In how many of the {count(n_active_sentences)} sentences where it fires it does so how often.",
+        of="Firings",
+        counted="Sentences",
+        bars=_bars(per_sentence, [f"{name} firing{'' if name == '1' else 's'}" for name in names], "sentences"),
+        ticks=[
+            Tick(step * (i + 0.5), name.replace(" to ", "–").replace(" or more", "+")) for i, name in enumerate(names)
+        ],
+        most=max(per_sentence),
+        are_ticks_centred=True,
     )
 
 

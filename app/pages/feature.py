@@ -1,16 +1,16 @@
 """One feature: its examples by group, statistics, logits, neighbours and labels."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse
 
 from app.access.routes import needs
-from app.domain import INTERVAL_GROUPS, Dictionary, Example, Feature, Group, Slice
-from app.pages.charts import Chart, activation_chart
+from app.domain import INTERVAL_GROUPS, Dictionary, Example, Feature, Group, MetadataShare, Slice
+from app.pages.charts import Chart, activation_chart, sentence_chart
 from app.pages.choices import Choice
 from app.pages.feature_state import AskedState, Bars, FeatureState, HeatScale, Spaces
 from app.pages.filters import count, number, share
@@ -27,7 +27,6 @@ from app.store.features import get_feature
 router = APIRouter(dependencies=[needs(Role.READ)])
 EXAMPLES = 20  # a page; full sentences are heavier
 FULL_EXAMPLES = 10
-VALUES = 5  # metadata values of one field that are shown
 VIEWS = {View.SNIPPET: "Snippets", View.FULL: "Full", View.LINE: "Lines"}
 SPACES = {Spaces.PLAIN: "Plain", Spaces.SHOWN: "Signs"}
 HEATS = {HeatScale.FEATURE: "Feature", HeatScale.SENTENCE: "Sentence"}
@@ -47,13 +46,12 @@ class IntervalTab:
 
 
 @dataclass(frozen=True)
-class MetadataShare:
-    """`n` of the top examples have this value, `share` of them."""
+class Ends:
+    """Shares of the feature's active tokens at the first and last place of a sentence; base: of all tokens."""
 
-    field: str
-    value: str
-    n: int
-    share: float
+    first: float
+    last: float
+    base: float
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,9 @@ class FeaturePage:
     examples: Sequence[ShownExample]
     is_first: bool
     next_href: str | None
-    metadata: Sequence[MetadataShare]
-    n_top: int
+    ends: Ends | None
+    times: Chart | None
+    metadata: Sequence[tuple[str, Sequence[MetadataShare]]]
     neighbors: Neighbors
     unavailable: str | None
 
@@ -110,7 +109,6 @@ def show_feature(
     feature = get_feature(session, dictionary, index)
     n_shown = FULL_EXAMPLES if state.view is View.FULL else EXAMPLES
     examples = list_examples(session, dictionary, index, state.group, cursor or None, n_shown)
-    top = examples.items if state.group is Group.TOP and not cursor else _top(session, dictionary, index)
     counts = count_examples(session, dictionary, index)
     return render(
         "feature.html",
@@ -132,8 +130,9 @@ def show_feature(
             examples=[shown(example, state.view, state.spaces is Spaces.SHOWN) for example in examples.items],
             is_first=not cursor,
             next_href=state.address(dictionary, index, cursor=examples.next) if examples.next else None,
-            metadata=metadata_shares(top),
-            n_top=len(top),
+            ends=_ends(dictionary, feature),
+            times=sentence_chart(feature.per_sentence, feature.n_active_sentences),
+            metadata=_by_field(feature.metadata),
             neighbors=_neighbors(session, dictionary, index, state),
             unavailable=models.unavailable(dictionary),
         ),
@@ -160,23 +159,16 @@ def explain(group: Group, feature: Feature, examples: Slice[Example]) -> str:
     )
 
 
-def metadata_shares(examples: Sequence[Example]) -> list[MetadataShare]:
-    """For each field of the sentences' metadata the most frequent values; fields that only number are left out."""
-    values: dict[str, Counter[str]] = {}
-    for example in examples:
-        for field, value in example.metadata.items():
-            if isinstance(value, str | bool) and str(value).strip():
-                values.setdefault(field, Counter())[str(value)] += 1
-    return [
-        MetadataShare(field, value, n, n / len(examples))
-        for field, counter in values.items()
-        if len(counter) < len(examples) or len(examples) == 1
-        for value, n in counter.most_common(VALUES)
-    ]
+def _ends(dictionary: Dictionary, feature: Feature) -> Ends | None:
+    """None where it never fired, or the index is from before they were counted."""
+    if feature.n_first is None or feature.n_last is None or not feature.n_active_tokens:
+        return None
+    n = feature.n_active_tokens
+    return Ends(feature.n_first / n, feature.n_last / n, dictionary.n_sentences / dictionary.n_tokens)
 
 
-def _top(session: Session, dictionary: Dictionary, index: int) -> Sequence[Example]:
-    return list_examples(session, dictionary, index, Group.TOP, None, EXAMPLES).items
+def _by_field(metadata: Sequence[MetadataShare]) -> list[tuple[str, list[MetadataShare]]]:
+    return [(field, list(rows)) for field, rows in groupby(metadata, lambda row: row.field)]
 
 
 def _tabs(dictionary: Dictionary, index: int, counts: Mapping[Group, int], state: FeatureState) -> list[Choice]:

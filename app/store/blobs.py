@@ -7,14 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, islice
+from math import isnan
 from typing import Any
 
 from app.domain import (
+    FIRINGS,
     HISTOGRAM_BINS,
     INTERVALS,
     QUANTILES,
     Histogram,
     Interval,
+    MetadataShare,
     Neighbor,
     Quantile,
     TokenLogit,
@@ -26,7 +29,7 @@ from app.domain import (
 # 2^-14, nine decimal orders below the peak, whatever the activations' own size.
 TOP_OF_EXAMPLE = 2.0**15
 SMALLEST_SCALE = 2.0**-126  # the smallest float32 that keeps all its digits
-STATISTICS_VERSION = 1
+STATISTICS_VERSION = 2
 _DEFLATED = 0x78  # how statistics of version 0 begin, which were deflated JSON
 
 
@@ -68,18 +71,26 @@ def unpack_firings(packed: bytes) -> tuple[tuple[int, ...], tuple[float, ...]]:
 
 
 def unpack_top_tokens(packed: str, n_active_tokens: int) -> list[TokenShare]:
-    return [TokenShare(token, token_id, n, n / n_active_tokens) for token, token_id, n in json.loads(packed)]
+    """Token, id, count and, where the index has it, how often the token stands in the corpus."""
+    return [TokenShare(token, id, n, n / n_active_tokens, *total) for token, id, n, *total in json.loads(packed)]
 
 
-def unpack_statistics(packed: bytes, max_activation: float, names: Mapping[int, str]) -> dict[str, Any]:
-    """What stands in no column of a feature's own. names: labels of neighbours, by feature index."""
+def unpack_statistics(
+    packed: bytes, max_activation: float, n_sentences: int, names: Mapping[int, str]
+) -> dict[str, Any]:
+    """What stands in no column of a feature's own. n_sentences: where it fires. names: of neighbours, by index."""
     found = _read(packed)
     similar, opposite, coactive = ([Neighbor(i, v, names.get(i)) for i, v in group] for group in found.neighbors)
     return {
         "histogram": Histogram(_widths(max_activation, len(found.histogram)), found.histogram),
         "quantiles": found.quantiles,
         "intervals": _intervals(max_activation, found.intervals),
+        "n_first": found.n_first,
+        "n_last": found.n_last,
+        "per_sentence": found.per_sentence,
+        "metadata": [MetadataShare(field, value, n, n / n_sentences, base) for field, value, n, base in found.metadata],
         "decoder_norm": found.norm,
+        "encoder_cosine": found.encoder_cosine,
         "promoted": [TokenLogit(*logit) for logit in found.promoted],
         "suppressed": [TokenLogit(*logit) for logit in found.suppressed],
         "similar": similar,
@@ -107,14 +118,22 @@ class _Statistics:
     promoted: list[tuple[str, int, float]]
     suppressed: list[tuple[str, int, float]]
     neighbors: list[list[tuple[int, float]]]
+    n_first: int | None = None
+    n_last: int | None = None
+    per_sentence: Sequence[int] = ()
+    metadata: Sequence[tuple[str, str, int, float]] = ()
+    encoder_cosine: float | None = None
 
 
 def _read(packed: bytes) -> _Statistics:
-    """A version byte, three lengths, numbers as packing.FeatureBlock lays them out, and the tokens' texts as JSON."""
+    """A version byte, three lengths, numbers as packing.FeatureBlock lays them out, and JSON: the tokens' texts.
+
+    Since version 2, that and the metadata of its sentences.
+    """
     if packed[0] == _DEFLATED:
         return _read_version_0(packed)
-    _, n_logits, n_similar, n_coactive = packed[:4]
-    numbers = _layout(n_logits, n_similar, n_coactive)
+    version, n_logits, n_similar, n_coactive = packed[:4]
+    numbers = _layout(version, n_logits, n_similar, n_coactive)
     values = iter(numbers.unpack_from(packed, 4))
 
     def take(n: int) -> list[Any]:
@@ -125,7 +144,9 @@ def _read(packed: bytes) -> _Statistics:
     ids, logits = (take(2 * n_logits), take(2 * n_logits))
     similar, cosines = (take(2 * n_similar), take(2 * n_similar))
     coactive, jaccard = (take(n_coactive), take(n_coactive))
-    texts = json.loads(packed[4 + numbers.size :])
+    words = json.loads(packed[4 + numbers.size :])
+    texts, metadata = words if version >= 2 else (words, [])
+    n_first, n_last, *per_sentence, cosine = take(2 + len(FIRINGS) + 1) or [None] * 3
     named = [(text, id, _short(logit)) for text, id, logit in zip(texts, ids, logits, strict=True)]
     alike = [(index, _short(cosine)) for index, cosine in zip(similar, cosines, strict=True)]
     together = [(index, _short(share)) for index, share in zip(coactive, jaccard, strict=True) if share > 0]
@@ -138,14 +159,20 @@ def _read(packed: bytes) -> _Statistics:
         promoted=named[:n_logits],
         suppressed=named[n_logits:],
         neighbors=[alike[:n_similar], alike[n_similar:], together],
+        n_first=n_first,
+        n_last=n_last,
+        per_sentence=per_sentence if fired else [],
+        metadata=metadata,
+        encoder_cosine=None if cosine is None or isnan(cosine) else _short(cosine),
     )
 
 
 @cache
-def _layout(n_logits: int, n_similar: int, n_coactive: int) -> struct.Struct:
+def _layout(version: int, n_logits: int, n_similar: int, n_coactive: int) -> struct.Struct:
     statistics = f"{HISTOGRAM_BINS}I{len(QUANTILES)}f{2 * INTERVALS}If"
     neighbors = f"{2 * n_similar}I{2 * n_similar}f{n_coactive}I{n_coactive}f"
-    return struct.Struct(f"<{statistics}{2 * n_logits}I{2 * n_logits}f{neighbors}")
+    surroundings = f"{2 + len(FIRINGS)}If" if version >= 2 else ""
+    return struct.Struct(f"<{statistics}{2 * n_logits}I{2 * n_logits}f{neighbors}{surroundings}")
 
 
 def _read_version_0(packed: bytes) -> _Statistics:

@@ -36,7 +36,7 @@ def get_feature(session: Session, dictionary: Dictionary, index: int) -> Feature
         max_activation=row.max_activation,
         mean_activation=row.mean_activation,
         top_tokens=unpack_top_tokens(row.top_tokens, row.n_active_tokens),
-        **unpack_statistics(row.statistics, row.max_activation, names),
+        **unpack_statistics(row.statistics, row.max_activation, row.n_active_sentences, names),
         label=names.get(index),
         density=row.n_active_tokens / dictionary.n_tokens,
         n_tokens=dictionary.n_tokens,

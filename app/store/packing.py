@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import HISTOGRAM_BINS, INTERVALS, QUANTILES
+from app.domain import FIRINGS, HISTOGRAM_BINS, INTERVALS, QUANTILES
 from app.store.blobs import SMALLEST_SCALE, STATISTICS_VERSION, TOP_OF_EXAMPLE
 from app.store.tables import folded
 
@@ -49,6 +49,20 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Metadata:
+    """One field over the sentences where each of n features fires. codes, counts: (n, k), most frequent first.
+
+    values, shares: of each code, what it stands for and its share of all sentences. count 0: no more.
+    """
+
+    field: str
+    values: Sequence[str]
+    shares: Floats
+    codes: Ints
+    counts: Ints
+
+
+@dataclass(frozen=True)
 class Neighbors:
     """(n, k) feature indices with their cosine or Jaccard share, strongest first; value 0 of a share: no more."""
 
@@ -60,7 +74,8 @@ class Neighbors:
 class FeatureBlock:
     """Every statistic of n features, from index `first` on, each an array of n rows. As domain.NewFeature has them.
 
-    top_tokens: values are counts, 0 for no more. texts: each token's text.
+    top_tokens: values are counts, 0 for no more. top_token_totals: of each, how often it stands in the corpus.
+    encoder_cosine: NaN where there is none. texts: each token's text.
     """
 
     first: int
@@ -69,6 +84,12 @@ class FeatureBlock:
     max_activation: Floats
     mean_activation: Floats
     top_tokens: Tokens
+    top_token_totals: Ints
+    n_first: Ints
+    n_last: Ints
+    per_sentence: Ints
+    metadata: Sequence[Metadata]
+    encoder_cosine: Floats
     histogram: Ints
     quantiles: Floats
     interval_tokens: Ints
@@ -106,9 +127,22 @@ class FeatureBlock:
 
     def _top_tokens(self) -> Iterator[str]:
         named = _Json(self.texts)
-        for ids, counts in zip(self.top_tokens.ids.tolist(), self.top_tokens.values.tolist(), strict=True):
-            pairs = (f"[{named[token]},{token},{n}]" for token, n in zip(ids, counts, strict=True) if n)
-            yield f"[{','.join(pairs)}]"
+        columns = (self.top_tokens.ids.tolist(), self.top_tokens.values.tolist(), self.top_token_totals.tolist())
+        for ids, counts, totals in zip(*columns, strict=True):
+            some = zip(ids, counts, totals, strict=True)
+            yield f"[{','.join(f'[{named[token]},{token},{n},{total}]' for token, n, total in some if n)}]"
+
+    def _metadata(self) -> Iterator[str]:
+        """Field, value, sentences and base share, field by field, as JSON."""
+        rows: list[list[tuple[str, str, int, float]]] = [[] for _ in range(len(self.n_active_tokens))]
+        for one in self.metadata:
+            for row, codes, counts in zip(rows, one.codes.tolist(), one.counts.tolist(), strict=True):
+                row += [
+                    (one.field, one.values[code], n, float(f"{one.shares[code]:.6g}"))
+                    for code, n in zip(codes, counts, strict=True)
+                    if n
+                ]
+        return (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows)
 
     def _statistics(self) -> Iterator[bytes]:
         n_logits, n_similar, n_coactive = (
@@ -128,6 +162,9 @@ class FeatureBlock:
                 *((name, "<f4", n_similar) for name in ("cosines", "opposite_cosines")),
                 ("coactive", "<u4", n_coactive),
                 ("jaccard", "<f4", n_coactive),
+                ("ends", "<u4", 2),
+                ("per_sentence", "<u4", len(FIRINGS)),
+                ("encoder_cosine", "<f4"),
             ]
         )
         packed = np.zeros(len(self.n_active_tokens), kind)
@@ -141,11 +178,14 @@ class FeatureBlock:
         packed["similar"], packed["cosines"] = self.similar.features, self.similar.values
         packed["opposite"], packed["opposite_cosines"] = self.opposite.features, self.opposite.values
         packed["coactive"], packed["jaccard"] = self.coactive.features, self.coactive.values
+        packed["ends"][:, 0], packed["ends"][:, 1] = self.n_first, self.n_last
+        packed["per_sentence"], packed["encoder_cosine"] = self.per_sentence, self.encoder_cosine
         data, size = packed.tobytes(), kind.itemsize
         named = _Json(self.texts)
         tokens = np.concatenate([self.promoted.ids, self.suppressed.ids], axis=1).tolist()
-        for i, ids in enumerate(tokens):
-            yield data[i * size : (i + 1) * size] + f"[{','.join([named[token] for token in ids])}]".encode()
+        for i, (ids, metadata) in enumerate(zip(tokens, self._metadata(), strict=True)):
+            texts = ",".join([named[token] for token in ids])
+            yield data[i * size : (i + 1) * size] + f"[[{texts}],{metadata}]".encode()
 
 
 class _Json(dict[int, str]):

@@ -86,7 +86,7 @@ def test_numbers_agree_with_the_api(browse: Any, ask: Any) -> None:
     _, feature = ask("/dictionaries/tiny/features/3")
     lead = " ".join(browse("/dictionaries/tiny/features/3").text(".lead").split())
     assert f"({feature['n_active_tokens']:,} of {feature['n_tokens']:,})" in lead
-    assert len(browse("/dictionaries/tiny/features/3").all("figure.chart .bar")) == len(feature["histogram"]["counts"])
+    assert len(browse("/dictionaries/tiny/features/3").all("#activations .bar")) == len(feature["histogram"]["counts"])
 
 
 def test_the_fifths_are_links_with_their_share_of_its_firing(browse: Any, ask: Any) -> None:
@@ -105,12 +105,17 @@ def test_the_fifths_are_links_with_their_share_of_its_firing(browse: Any, ask: A
 
 def test_bars_on_a_log_scale_keep_their_numbers(browse: Any) -> None:
     linear, log = browse("/dictionaries/tiny/features/3"), browse("/dictionaries/tiny/features/3?bars=log")
-    said = [bar.attributes["aria-label"] for bar in linear.all("figure.chart .bar")]
-    assert said == [bar.attributes["aria-label"] for bar in log.all("figure.chart .bar")]
-    heights = [[float(rect.attributes["height"]) for rect in page.all(".bar rect + rect")] for page in (linear, log)]
+    said = [bar.attributes["aria-label"] for bar in linear.all("#activations .bar")]
+    assert said == [bar.attributes["aria-label"] for bar in log.all("#activations .bar")]
+    heights = [
+        [float(rect.attributes["height"]) for rect in page.all("#activations .bar rect + rect")]
+        for page in (linear, log)
+    ]
     assert all(low <= high for low, high in zip(*heights, strict=True))
     assert heights[0] != heights[1]
-    assert [row.text(strip=True) for row in linear.all(".numbers tbody th")] == [text.split(":")[0] for text in said]
+    assert [row.text(strip=True) for row in linear.all("#activations .numbers tbody th")] == [
+        text.split(":")[0] for text in said
+    ]
 
 
 def test_every_number_has_its_definition_beside_it(browse: Any) -> None:
@@ -131,14 +136,22 @@ def test_neighbours_are_links(browse: Any, ask: Any) -> None:
     assert f"/dictionaries/tiny/features/{feature['neighbors']['similar'][0]['index']}" in links
 
 
-def test_metadata_shares_are_over_the_top_examples(browse: Any) -> None:
-    page = browse("/dictionaries/tiny/features/3?view=full")
-    topics = [b.text() for item in page.all(".examples li") for b in item.css(".meta span") if "topic" in b.text()]
-    caption = next(t for t in page.all("table.shares") if "strongest examples" in t.text())
-    shares = {row.css_first("th").text(): row.css("td")[1].text() for row in caption.css("tr")}
-    first, text = next(iter(shares.items()))
-    share = sum(first in topic for topic in topics) / len(topics)
-    assert float(text.rstrip("%\u202f")) == pytest.approx(100 * share, abs=0.5)
+def test_metadata_is_held_against_the_corpus(browse: Any, ask: Any) -> None:
+    _, feature = ask("/dictionaries/tiny/features/3")
+    table = next(t for t in browse("/dictionaries/tiny/features/3").all("table.shares") if "in the corpus" in t.text())
+    shown = {row.css_first("th").text(): [cell.text() for cell in row.css("td")[1:]] for row in table.css("tr")}
+    assert list(shown) == [row["value"] for row in feature["metadata"]]
+    for row in feature["metadata"]:
+        share, lift = shown[row["value"]]
+        assert float(share.rstrip("%\u202f")) == pytest.approx(100 * row["share"], abs=0.5)
+        assert float(lift.lstrip("×")) == pytest.approx(row["lift"], rel=0.01)
+
+
+def test_tokens_show_what_share_of_their_own_occurrences_fires(browse: Any, ask: Any) -> None:
+    _, feature = ask("/dictionaries/tiny/features/3")
+    table = next(t for t in browse("/dictionaries/tiny/features/3").all("table.shares") if "of the token" in t.text())
+    shown = [float(row.css("td")[2].text().strip("<>%\u202f")) for row in table.css("tbody tr")]
+    assert shown == [pytest.approx(100 * token["own_share"], abs=0.5) for token in feature["top_tokens"]]
 
 
 def test_previous_and_next(browse: Any) -> None:

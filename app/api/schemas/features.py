@@ -13,6 +13,16 @@ from app.api.schemas.shape import Shape
 class TokenShare(Shape):
     token: str
     share: float = Field(description="Share of the feature's active tokens.")
+    own_share: float | None = Field(description="Share of the token's own occurrences; null in an older index.")
+
+
+class MetadataShare(Shape):
+    field: str
+    value: str
+    n: int = Field(description="Sentences where the feature fires that have this value.")
+    share: float = Field(description="Of the sentences where the feature fires.")
+    base: float = Field(description="Of all sentences.")
+    lift: float = Field(description="share / base.")
 
 
 class FeatureSummary(Shape):
@@ -78,7 +88,14 @@ class Feature(FeatureSummary):
     n_tokens: int = Field(description="Unmasked tokens of the corpus.")
     histogram: Histogram = Field(description="Of the activations at active tokens.")
     quantiles: list[Quantile]
+    n_first: int | None = Field(description="Active tokens at the first place of their sentence.")
+    n_last: int | None = Field(description="Active tokens at the last place of their sentence.")
+    per_sentence: list[int] = Field(
+        description="Sentences where it fires once, twice, 3 to 4, 5 to 8, 9 to 16 and more often."
+    )
+    metadata: list[MetadataShare]
     decoder_norm: float
+    encoder_cosine: float | None = Field(description="Between encoder and decoder direction; null in a transcoder.")
     logits: Logits
     neighbors: Neighbors
     labels: list[Label]
@@ -90,7 +107,12 @@ class Feature(FeatureSummary):
             n_tokens=feature.n_tokens,
             histogram=Histogram.model_validate(feature.histogram),
             quantiles=[Quantile.model_validate(quantile) for quantile in feature.quantiles],
+            n_first=feature.n_first,
+            n_last=feature.n_last,
+            per_sentence=list(feature.per_sentence),
+            metadata=[MetadataShare.model_validate(share) for share in feature.metadata],
             decoder_norm=feature.decoder_norm,
+            encoder_cosine=feature.encoder_cosine,
             logits=Logits.model_validate(feature),
             neighbors=Neighbors(
                 similar=[DirectionNeighbor.of(neighbor) for neighbor in feature.similar],
