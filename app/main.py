@@ -19,6 +19,7 @@ from app.access.rule import check_access
 from app.api import routes as api
 from app.engine.runtime import Runtime
 from app.metrics import Metrics
+from app.middleware.etag import ETag
 from app.middleware.head import HeadAsGet
 from app.middleware.headers import SecurityHeaders
 from app.middleware.hosts import HostCheck, known_hosts
@@ -114,6 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(HostCheck, hosts=known_hosts(settings), refuse=errors.respond),
             Middleware(HeadAsGet),
             Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4),
+            Middleware(ETag),
             *([Middleware(RootPath, prefix=settings.root_path)] if settings.root_path else []),
             Middleware(RequestLimits, max_body=settings.max_body, refuse=errors.respond),
         ],

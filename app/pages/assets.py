@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from time import monotonic
 from urllib.parse import parse_qs
 
 from starlette.responses import Response
@@ -23,12 +24,22 @@ def bundled(name: str) -> Path:
 
 def has_static(path: str) -> bool:
     """Whether a static file is there: third-party scripts are installed, and the site works without them."""
-    return (bundled("static") / path).is_file()
+    return _looked_at(path, int(monotonic())) is not None
 
 
 def static_url(path: str) -> str:
     """The address of a static file, with a hash of its content, so that browsers may keep it for good."""
-    return f"/static/{path}?v={_version(bundled('static') / path)}"
+    version = _looked_at(path, int(monotonic()))
+    if version is None:
+        raise FileNotFoundError(bundled("static") / path)
+    return f"/static/{path}?v={version}"
+
+
+@lru_cache(maxsize=1024)
+def _looked_at(path: str, _second: int) -> str | None:
+    """The file's version, None where there is no file. A page names a dozen: each is looked at once a second."""
+    file = bundled("static") / path
+    return _version(file) if file.is_file() else None
 
 
 def _version(file: Path) -> str:

@@ -9,7 +9,7 @@ from app.domain import FeatureSummary
 from app.pages.glossary import definition
 
 LEVELS = 10  # of heat; css/site.css has a class for each
-_VISIBLE = {" ": "·", "\n": "↵", "\r": "␍", "\t": "⇥", "\u00a0": "⍽"}
+VISIBLE = str.maketrans({" ": "·", "\n": "↵", "\r": "␍", "\t": "⇥", "\u00a0": "⍽"})
 _DIGITS = 3
 
 
@@ -60,7 +60,7 @@ def density(feature: FeatureSummary) -> str:
 
 def visible(token: str) -> str:
     """A lone token, its spaces and line breaks as signs."""
-    return "".join(_VISIBLE.get(character, character) for character in token)
+    return token.translate(VISIBLE)
 
 
 def day(moment: datetime) -> str:

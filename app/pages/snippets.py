@@ -1,11 +1,13 @@
 """Examples as pages show them: the tokens around the peak, one line of them, or the whole sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
+from typing import NamedTuple
 
 from app.domain import Example, Token
-from app.pages.filters import visible
+from app.pages.filters import VISIBLE
 
 
 class View(StrEnum):
@@ -17,11 +19,14 @@ class View(StrEnum):
 # Tokens before and after the peak. A full sentence is cut where its markup alone would outweigh the page.
 _AROUND = {View.SNIPPET: (20, 14), View.LINE: (12, 10), View.FULL: (600, 400)}
 SLACK = 4  # a sentence that is longer by no more tokens is not cut
-_BREAK = "\u200b"  # a line may break after a space that is shown as a sign
+# A line may break after a space that is shown as a sign; one line has no breaks.
+_SIGNS = {space: sign + ("\n" if space == ord("\n") else "\u200b") for space, sign in VISIBLE.items()}
+_ONE_LINE = {space: sign for space, sign in VISIBLE.items() if space != ord(" ")}
 
 
-@dataclass(frozen=True)
-class ShownToken:
+class ShownToken(NamedTuple):
+    """A token, or a run of tokens on which the feature is silent."""
+
     text: str
     activation: float
     is_peak: bool
@@ -61,10 +66,19 @@ def shown(example: Example, view: View, with_spaces: bool = False) -> ShownExamp
         first, last = _whole_characters(example.tokens, first, last)
     peak = example.peak.position if example.peak else None
     tokens = visible_tokens(example.tokens[first:last], None if peak is None else peak - first)
-    if with_spaces or view is View.LINE:
-        tokens = [ShownToken(_signs(token.text, with_spaces), token.activation, token.is_peak) for token in tokens]
+    signs = _SIGNS if with_spaces else _ONE_LINE if view is View.LINE else None
     n_firing = sum(token.activation > 0 for token in example.tokens)
-    return ShownExample(example, tokens, first > 0, last < len(example.tokens), n_firing)
+    return ShownExample(example, list(_runs(tokens, signs)), first > 0, last < len(example.tokens), n_firing)
+
+
+def _runs(tokens: Sequence[ShownToken], signs: dict[int, str] | None) -> Iterator[ShownToken]:
+    """Silent tokens that follow one another as one, and spaces as signs."""
+    for is_silent, run in groupby(tokens, lambda token: not token.activation and not token.is_peak):
+        some = list(run)
+        if is_silent:
+            some = [ShownToken("".join([token.text for token in some]), 0.0, False)]
+        for token in some:
+            yield token if signs is None else token._replace(text=token.text.translate(signs))
 
 
 def visible_tokens(tokens: Sequence[Token], peak: int | None) -> list[ShownToken]:
@@ -78,12 +92,6 @@ def visible_tokens(tokens: Sequence[Token], peak: int | None) -> list[ShownToken
         else:
             seen.append(ShownToken(token.text, token.activation, is_peak))
     return seen
-
-
-def _signs(text: str, with_spaces: bool) -> str:
-    if with_spaces:
-        return "".join(visible(c) + ("\n" if c == "\n" else _BREAK if c.isspace() else "") for c in text)
-    return "".join(c if c == " " else visible(c) for c in text)
 
 
 def _whole_characters(tokens: Sequence[Token], first: int, last: int) -> tuple[int, int]:

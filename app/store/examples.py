@@ -12,6 +12,8 @@ from app.store.cursors import make_cursor, read_cursor
 from app.store.tables import ExampleRow, SentenceRow
 
 GROUPS = tuple(Group)  # ExampleRow.group counts into this
+_EXAMPLE = (ExampleRow.feature, ExampleRow.group, ExampleRow.rank, ExampleRow.peak, ExampleRow.firings)
+_SENTENCE = (SentenceRow.number, SentenceRow.text, SentenceRow.boundaries, SentenceRow.details, SentenceRow.offset)
 
 
 def list_examples(
@@ -26,8 +28,8 @@ def list_examples(
         query = query.where(ExampleRow.rank > rank)
     rows = session.execute(query.limit(limit + 1)).all()
     total = session.scalar(select(func.count()).select_from(ExampleRow).where(chosen)) or 0
-    following = make_cursor(name, (rows[limit - 1][0].rank,)) if len(rows) > limit else None
-    return Slice([_to_example(*row) for row in rows[:limit]], following, total)
+    following = make_cursor(name, (rows[limit - 1].rank,)) if len(rows) > limit else None
+    return Slice([_to_example(row) for row in rows[:limit]], following, total)
 
 
 def count_examples(session: Session, dictionary: Dictionary, index: int) -> dict[Group, int]:
@@ -49,7 +51,7 @@ def best_examples(session: Session, dictionary: Dictionary, indices: Sequence[in
         ExampleRow.group == GROUPS.index(Group.TOP),
         ExampleRow.rank == 0,
     )
-    return {row[0].feature: _to_example(*row) for row in session.execute(query).all()}
+    return {row.feature: _to_example(row) for row in session.execute(query).all()}
 
 
 def examples_of_sentence(
@@ -59,16 +61,10 @@ def examples_of_sentence(
 
     Past `limit` only counted: `next` is always None.
     """
-    of_sentence = (
-        ExampleRow.dictionary == dictionary.key,
-        ExampleRow.sentence == number,
-        is_top(),
-    )
-    rows = session.scalars(select(ExampleRow).where(*of_sentence)).all()
-    sentence = session.get(SentenceRow, (dictionary.key, number))
+    query = _with_sentences().where(ExampleRow.dictionary == dictionary.key, ExampleRow.sentence == number, is_top())
+    rows = session.execute(query).all()
     strongest = sorted(rows, key=lambda row: (-max(unpack_firings(row.firings)[1], default=0.0), row.feature))
-    found = [(row.feature, _to_example(row, sentence)) for row in strongest[:limit]] if sentence else []
-    return Slice(found, None, len(rows))
+    return Slice([(row.feature, _to_example(row)) for row in strongest[:limit]], None, len(rows))
 
 
 def find_example(session: Session, dictionary: Dictionary, index: int, number: int) -> Example | None:
@@ -77,7 +73,7 @@ def find_example(session: Session, dictionary: Dictionary, index: int, number: i
         ExampleRow.dictionary == dictionary.key, ExampleRow.feature == index, ExampleRow.sentence == number
     )
     row = session.execute(query.order_by(ExampleRow.group, ExampleRow.rank).limit(1)).first()
-    return _to_example(*row) if row else None
+    return _to_example(row) if row else None
 
 
 def is_top() -> ColumnElement[bool]:
@@ -93,29 +89,29 @@ def _of_feature(dictionary: Dictionary, index: int, group: Group) -> Any:
     )
 
 
-def _with_sentences() -> Select[ExampleRow, SentenceRow]:
-    return select(ExampleRow, SentenceRow).join(
+def _with_sentences() -> Select[Any]:
+    """Plain columns: a page reads dozens of rows, and needs none of them as an object."""
+    return select(*_EXAMPLE, *_SENTENCE).join(
         SentenceRow,
         and_(SentenceRow.dictionary == ExampleRow.dictionary, SentenceRow.number == ExampleRow.sentence),
     )
 
 
-def _to_example(row: ExampleRow, sentence: SentenceRow) -> Example:
-    activations = dict(zip(*unpack_firings(row.firings), strict=True))
+def _to_example(row: Any) -> Example:
+    """row: the columns of _with_sentences."""
+    _, group, rank, peak, firings, number, text, boundaries, details, offset = row
+    activations = dict(zip(*unpack_firings(firings), strict=True))
     tokens = [
-        Token(sentence.text[span.start : span.end], span.start, span.end, activations.get(position, 0.0))
-        for position, span in enumerate(unpack_spans(sentence.boundaries))
+        Token(text[start:end], start, end, activations.get(position, 0.0))
+        for position, (start, end) in enumerate(unpack_spans(boundaries))
     ]
-    peak = None
-    if row.peak is not None:
-        peak = Peak(row.peak, tokens[row.peak].text, tokens[row.peak].activation)
     return Example(
-        group=GROUPS[row.group],
-        rank=row.rank,
-        sentence=sentence.number,
-        text=sentence.text,
-        peak=peak,
+        group=GROUPS[group],
+        rank=rank,
+        sentence=number,
+        text=text,
+        peak=None if peak is None else Peak(peak, tokens[peak].text, tokens[peak].activation),
         tokens=tokens,
-        metadata=sentence.details,
-        offset=sentence.offset,
+        metadata=details,
+        offset=offset,
     )
