@@ -3,6 +3,7 @@
 torch is imported when the first model is, never with this module.
 """
 
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -79,9 +80,15 @@ class LoadedModels:
     """memory: bytes of weights, above which the least recently used that no request holds are dropped."""
 
     def __init__(
-        self, device: str, memory: int, device_map: str | None = None, trust_remote_code: bool = False
+        self,
+        device: str,
+        memory: int,
+        device_map: str | None = None,
+        trust_remote_code: bool = False,
+        threads: int = 0,
     ) -> None:
         self.device = device
+        self.threads = threads or max(1, n_processors() - 1)  # of torch on the processor
         self.device_map = device_map
         self.trust_remote_code = trust_remote_code
         self.memory = memory
@@ -176,9 +183,12 @@ class LoadedModels:
                 del self._held[key]
 
     def _load_model(self, dictionary: Dictionary) -> "LanguageModel":
+        import torch
+
         from app.engine.language_model import load_language_model
         from app.engine.tokens import encode
 
+        torch.set_num_threads(self.threads)
         model = load_language_model(
             dictionary.model_source,
             self.device,
@@ -210,6 +220,11 @@ def _parts(dictionary: Dictionary) -> list[str]:
 def _normalisation(dictionary: Dictionary) -> str | None:
     told = dictionary.parameters.get("normalisation")
     return None if told is None else str(told)
+
+
+def n_processors() -> int:
+    """Those that this process may use: a container or taskset may leave it fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _model_key(dictionary: Dictionary) -> Key:

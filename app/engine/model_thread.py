@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 # Above the server's own threads in niceness, so that pages are made first while both want the processor (Linux: a
 # thread has its own niceness, and the threads that torch starts from it inherit it).
-NICENESS = 10
+NICENESS = 3
 
 
 @dataclass

@@ -47,7 +47,7 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.models = LoadedModels(
-            settings.device, settings.memory, settings.device_map or None, settings.trust_remote_code
+            settings.device, settings.memory, settings.device_map or None, settings.trust_remote_code, settings.threads
         )
         self._missed: set[str] = set()
         self.thread = ModelThread(settings.max_waiting)

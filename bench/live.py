@@ -1,0 +1,268 @@
+"""How fast the live side answers, against the bare computation, alone and for 32 clients at once.
+
+python -m bench.live [--only large demo] [--threads N]
+
+`large` is a GPT-2 small with seeded weights and an SAE of 24,576 features at block 8; `demo` is the bundled pair.
+A real server is started for each. ratio: the median of one call with a text of 32 tokens over the median of the bare
+forward up to the hook and encode of the same text, in turns within this run (extra_ms: their difference). speedup_32:
+calls a second with 32 clients over calls a second of one. page_ratio: the 95th percentile of a feature page's time
+under those 32 clients over the same at rest. steer_ratio: steered tokens a second (base and steered text together) over
+those of transformers' generate. The last line is JSON.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from app.domain import Dictionary
+from app.engine.hook_points import parse_hook_point
+from app.engine.language_model import load_language_model
+from app.engine.loaded_models import Loaded, LoadedModels
+from app.engine.patience import Patience
+from app.engine.steering import steer
+from app.live import Mode, RawStrength, SteeringRequest, SteeringSummary
+from app.store.database import Database
+from app.store.dictionaries import get_dictionary
+from bench.workloads import LARGE, Workload, make_model, make_sae, token_ids
+from tests.server import COMMAND, environment, free_port
+
+TOKENS = 32
+ALONE = 40  # calls one after another
+CLIENTS = 32
+EACH = 6  # calls of each client
+PAGES = 60
+NEW_TOKENS = 48
+COMMON = (
+    "the",
+    "a",
+    "match",
+    "rain",
+    "onion",
+    "pan",
+    "she",
+    "won",
+    "said",
+    "and",
+    "of",
+    "in",
+    "on",
+    "it",
+    "door",
+    "sea",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=["large", "demo"], default=["large", "demo"])
+    parser.add_argument("--threads", type=int, default=0, help="of torch, here and in the server (default: as it does)")
+    asked = parser.parse_args()
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in asked.only:
+            found[name] = measure(name, Path(folder), asked.threads)
+            for what, value in found[name].items():
+                print(f"{name:6} {what:12} {value:10.3f}", flush=True)
+    print(json.dumps(found))
+
+
+def measure(name: str, folder: Path, threads: int) -> dict[str, float]:
+    database = make_large(folder) if name == "large" else make_demo(folder)
+    extra = {"FEATURESCOPE_THREADS": str(threads)} if threads else {}
+    opened = Database(f"sqlite:///{database}")
+    with opened.read() as session:
+        dictionary = get_dictionary(session, name)
+    opened.close()
+    loads = LoadedModels("cpu", 8_000_000_000, threads=threads)
+    with loads.use(dictionary, Patience(600)) as loaded, serving(database, extra) as address:
+        call, get = caller(address, dictionary), getter(address, dictionary)
+        bare_ms, call_ms = in_turns([lambda text: bare(loaded, text), call], texts(loaded, ALONE))
+        alone = ALONE / timed(lambda: [call(text) for text in texts(loaded, ALONE)])
+        at_rest = percentile([timed(get) for _ in range(PAGES)], 0.95)
+        together, under_load = with_clients(address, dictionary, loaded, get)
+        return {
+            "ratio": call_ms / bare_ms,
+            "speedup_32": together / alone,
+            "p50_ms": call_ms,
+            "extra_ms": call_ms - bare_ms,
+            "calls_a_second_32": together,
+            "page_ratio": under_load / at_rest,
+            "page_p95_ms": 1000 * under_load,
+            "steer_ratio": steer_ratio(loaded),
+        }
+
+
+def make_large(folder: Path) -> Path:
+    """A model, an SAE and an index of them, from seeds."""
+    workload = Workload("large", activation="relu", **LARGE)  # type: ignore[arg-type]  # one dict of ints
+    model = make_model(workload, folder / "model")
+    words = {f"w{i}": i for i in range(workload.n_vocabulary)}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(model)
+    ids = token_ids(workload)[:4]
+    stream = load_language_model(str(model)).capture(ids, torch.ones_like(ids), parse_hook_point(workload.hook))
+    sae = make_sae(workload, folder / "sae", stream.reshape(-1, workload.d_model))
+    corpus = folder / "corpus.txt"
+    corpus.write_text("\n".join(" ".join(f"w{i}" for i in row[:64]) for row in token_ids(workload)[:150].tolist()))
+    database = folder / "large.db"
+    index(["large", "--model", str(model), "--sae", str(sae), "--corpus", str(corpus)], database)
+    return database
+
+
+def make_demo(folder: Path) -> Path:
+    database = folder / "demo.db"
+    index(["demo", "--model", "demo", "--sae", "demo", "--corpus", "seed"], database)
+    return database
+
+
+def index(arguments: list[str], database: Path) -> None:
+    asked = [*COMMAND, "index", *arguments, "--db", str(database), "--quality-tokens", "0"]
+    subprocess.run(asked, env=environment(), check=True, stderr=subprocess.DEVNULL)
+
+
+@contextmanager
+def serving(database: Path, extra: dict[str, str]) -> Iterator[str]:
+    """The address of a server with its models loaded."""
+    port = free_port()
+    asked = [*COMMAND, "serve", "--db", str(database), "--port", str(port), "--warm"]
+    process = subprocess.Popen(asked, env={**environment(), **extra}, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert "Featurescope is at" in process.stdout.readline()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def texts(loaded: Loaded, n: int, seed: int = 0) -> list[str]:
+    """n texts of about TOKENS tokens each."""
+    draw = random.Random(seed)
+    if loaded.model.tokenizer.convert_ids_to_tokens(1) == "w1":
+        return [" ".join(f"w{draw.randrange(1, 20_000)}" for _ in range(TOKENS)) for _ in range(n)]
+    return [" ".join(draw.choices(COMMON, k=TOKENS)) for _ in range(n)]
+
+
+@torch.inference_mode()
+def bare(loaded: Loaded, text: str) -> None:
+    """What nobody can do without: tokenize, forward to the hook, encode."""
+    ids = torch.tensor([[*loaded.bos, *loaded.model.tokenizer(text, add_special_tokens=False)["input_ids"]]])
+    stream = loaded.model.capture(ids, torch.ones_like(ids), loaded.hook)
+    loaded.sae.encode(stream[0, len(loaded.bos) :])
+
+
+def caller(address: str, dictionary: Dictionary) -> Callable[[str], None]:
+    """Posts a text over a connection of its own and reads the answer."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=300)
+    path = f"/api/v1/dictionaries/{dictionary.id}/activations"
+
+    def call(text: str) -> None:
+        body = json.dumps({"texts": [text]})
+        connection.request("POST", path, body, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        content = answer.read()
+        assert answer.status == 200, content[:500]
+
+    return call
+
+
+def getter(address: str, dictionary: Dictionary) -> Callable[[], None]:
+    """Gets pages of features, one after another."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=300)
+    numbers = iter(range(10**9))
+
+    def get() -> None:
+        connection.request("GET", f"/dictionaries/{dictionary.id}/features/{next(numbers) % 200}")
+        answer = connection.getresponse()
+        assert answer.read()
+        assert answer.status == 200
+
+    return get
+
+
+def in_turns(ways: list[Callable[[str], None]], asked: list[str]) -> list[float]:
+    """The median milliseconds of each way, each text one way and then the other."""
+    times: list[list[float]] = [[] for _ in ways]
+    for text in [*asked[:3], *asked]:
+        for way, kept in zip(ways, times, strict=True):
+            kept.append(1000 * timed(partial(way, text)))
+    return [statistics.median(kept[3:]) for kept in times]
+
+
+def with_clients(address: str, dictionary: Dictionary, loaded: Loaded, get: Callable[[], None]) -> tuple[float, float]:
+    """Calls a second of CLIENTS clients at once, and the 95th percentile of a page's seconds meanwhile."""
+    asked = texts(loaded, CLIENTS * EACH, seed=1)
+
+    def client(n: int) -> None:
+        call = caller(address, dictionary)
+        for text in asked[n * EACH : (n + 1) * EACH]:
+            call(text)
+
+    def run() -> None:
+        threads = [threading.Thread(target=client, args=(n,)) for n in range(CLIENTS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    seconds = timed(run)  # without anybody browsing
+    loading = threading.Thread(target=run)
+    loading.start()
+    pages: list[float] = []
+    while loading.is_alive() and len(pages) < PAGES:
+        pages.append(timed(get))
+    loading.join()
+    return CLIENTS * EACH / seconds, percentile(pages, 0.95)
+
+
+def steer_ratio(loaded: Loaded) -> float:
+    """Tokens a second of a base and a steered text together over generate's, best of three in turns."""
+    prompt = texts(loaded, 1)[0]
+    ids = torch.tensor([[*loaded.bos, *loaded.model.tokenizer(prompt, add_special_tokens=False)["input_ids"]]])
+    strengths = [RawStrength(3, 1.0, Mode.ADD, 1.0, 1.0)]
+    asked = SteeringRequest(prompt, [], max_new_tokens=NEW_TOKENS, temperature=0)
+    model: Any = loaded.model.model
+    options = {"max_new_tokens": NEW_TOKENS, "do_sample": False, "pad_token_id": 0}
+    rates: list[tuple[float, float]] = []
+    for _ in range(3):
+        *_, summary = steer(loaded, asked, strengths, [], lambda step: step())
+        assert isinstance(summary, SteeringSummary)
+        began = time.perf_counter()
+        with torch.inference_mode():
+            made = model.generate(ids, attention_mask=torch.ones_like(ids), **options)
+        rates.append((summary.tokens_per_second, (made.shape[1] - ids.shape[1]) / (time.perf_counter() - began)))
+    return max(ours for ours, _ in rates) / max(theirs for _, theirs in rates)
+
+
+def timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def percentile(times: list[float], share: float) -> float:
+    return sorted(times)[min(len(times) - 1, int(share * len(times)))]
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    sys.exit(main())
