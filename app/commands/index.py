@@ -3,11 +3,15 @@
 import argparse
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from app.commands.options import Subparsers, add_database, add_model_loading, settings_of, work_folder
 from app.domain import Dictionary
 from app.settings import database_url
 from app.store.database import Database
+
+if TYPE_CHECKING:
+    from app.index.options import BuildOptions
 
 
 def add_to(commands: Subparsers) -> None:
@@ -79,33 +83,44 @@ def add_model_and_sae(command: argparse.ArgumentParser, required: bool = True) -
     add_model_loading(command)
 
 
-def run(asked: argparse.Namespace) -> None:
+def options_of(asked: argparse.Namespace, **more: Any) -> "BuildOptions":
+    """What `add_model_and_sae` was given, and more of a build. Raises Invalid where no model is named."""
     from app.engine.published import stated_model
-    from app.index.build import build_index, build_shard, check_device
+    from app.index.build import check_device
     from app.index.options import BuildOptions
+
+    settings = settings_of(asked)
+    check_device(settings.device)
+    return BuildOptions(
+        model=asked.model or stated_model(asked.sae),
+        sae=asked.sae,
+        hook=asked.hook,
+        prepend_bos=asked.bos,
+        normalisation=asked.normalisation,
+        context=asked.context,
+        device=settings.device,
+        dtype=asked.dtype,
+        device_map=settings.device_map or None,
+        trust_remote_code=settings.trust_remote_code,
+        parts=asked.parts,
+        **{"title": None, **more},
+    )
+
+
+def run(asked: argparse.Namespace) -> None:
+    from app.index.build import build_index, build_shard
     from app.index.pieces import WHOLE, parse_shard
     from app.index.progress import say
 
     stop_on_sigterm()
 
     settings = settings_of(asked)
-    check_device(settings.device)
-    options = BuildOptions(
+    options = options_of(
+        asked,
         id=asked.id,
         title=asked.title,
-        model=asked.model or stated_model(asked.sae),
-        sae=asked.sae,
         corpus=asked.corpus,
-        hook=asked.hook,
-        prepend_bos=asked.bos,
-        normalisation=asked.normalisation,
-        context=asked.context,
         batch_tokens=asked.batch_tokens,
-        device=settings.device,
-        dtype=asked.dtype,
-        device_map=settings.device_map or None,
-        trust_remote_code=settings.trust_remote_code,
-        parts=asked.parts,
         seed=asked.seed,
         quality_tokens=asked.quality_tokens,
         text_column=asked.text_column,

@@ -161,7 +161,7 @@ def _normalisations(model: LanguageModel, given: _Run, some: Sequence[Window]) -
         unscaled = sae.normalisation == "expected_average_only_in"
         for scale, what, stated in (
             (factor, "is to be scaled", unscaled),
-            (1 / factor, "is scaled twice, or is not to be scaled", False),
+            (1 / factor, "is scaled, and is not to be", False),
         ):
             run = replace(given, sae=sae.with_input_scale(scale))
             yield run, f"Its input {what} (expected_average_only_in)", f"Give --normalisation {scale:.4g}.", stated

@@ -152,3 +152,30 @@ def test_a_folder_that_cannot_be_written_to_is_named(tiny: Tiny, tmp_path: Path)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert str(folder) in done.stderr
+
+
+def test_doctor_says_whether_an_sae_fits(tiny: Tiny, tmp_path: Path) -> None:
+    done = run(["doctor", "--model", "demo", "--sae", "demo"], tmp_path)
+    assert done.returncode == 0
+    assert "It fits." in done.stdout
+    assert "It reads blocks.3.hook_attn_out" in done.stdout
+    wrong = run(["doctor", "--sae", "demo", "--hook", "blocks.5.hook_attn_out"], tmp_path)
+    assert wrong.returncode == 1
+    assert "Give --hook blocks.4.hook_attn_out." in wrong.stderr
+    build = ["index", "x", "--sae", "demo", "--hook", "blocks.5.hook_attn_out", "--corpus", "seed"]
+    stopped = run(build, tmp_path)
+    assert (stopped.returncode, "Give --hook blocks.4.hook_attn_out." in stopped.stderr) == (1, True)
+    without_force = [part for part in index_arguments(tiny) if part != "--force"]
+    random = run(without_force, tmp_path)
+    assert (random.returncode, "--force" in random.stderr) == (1, True)
+
+
+def test_saes_lists_what_a_name_could_be(tmp_path: Path) -> None:
+    releases = run(["saes"], tmp_path).stdout
+    assert "saelens:gpt2-small-res-jb/..." in releases
+    found = run(["saes", "GPT2 jb resid_pre"], tmp_path).stdout.splitlines()
+    assert any(
+        line.split()[:2] == ["saelens:gpt2-small-res-jb/blocks.8.hook_resid_pre", "openai-community/gpt2"]
+        for line in found
+    )
+    assert "No published SAE" in run(["saes", "nothing-like-it"], tmp_path).stderr

@@ -67,7 +67,7 @@ def test_gemma_scope_2_transcoder_adds_its_affine_skip(tmp_path: Path) -> None:
     sae = load_sae(layouts.write_gemma_scope_2(tmp_path, drawn, skip, **hooks))
     features = jump(drawn.p, drawn.threshold)
     check(sae, drawn.x, features, drawn.decoded(features) + drawn.x @ skip)
-    assert (sae.hook_point, sae.hook_point_out) == ("model.layers.7.pre_feedforward_layernorm", "blocks.7.hook_mlp_out")
+    assert (sae.hook_point, sae.hook_point_out) == ("blocks.7.mlp.hook_in", "blocks.7.hook_mlp_out")
 
 
 def test_openai_relu_reads_the_input_as_it_is(tmp_path: Path) -> None:
