@@ -18,7 +18,8 @@ from app.store.failures import describe_failure
 SCHEMA = "0003"  # the newest revision in migrations/versions
 BUSY_SECONDS = 10
 MIGRATION_SECONDS = 600  # how long a process waits for another one that migrates
-CONNECTIONS = 20  # of one process to PostgreSQL
+READERS = 40  # connections of one process: as many as the server has threads that answer, so that none waits for one
+WRITERS = 8
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 # PostgreSQL's locks of our own: any two numbers that no other program on the same database uses.
 _WRITER, _MIGRATION = 0x5AE_0001, 0x5AE_0002
@@ -36,24 +37,21 @@ class Database:
             if parsed.get_backend_name() == "sqlite" and parsed.database:
                 _check_folder(Path(parsed.database))
             self.name = _name(parsed)
-            self.engine = create_engine(
-                parsed, json_serializer=_compact_json, hide_parameters=True, **_engine_options(parsed)
-            )
+            self.engine = _open(parsed, READERS)
+            # Writers have connections of their own: who reads and then writes never waits for another who does.
+            self._writers = _open(parsed, WRITERS)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
             raise Invalid(_unusable(url, error)) from error
         self.is_sqlite = self.engine.dialect.name == "sqlite"
-        if self.is_sqlite:
-            _prepare_sqlite(self.engine)
-            self._reading = self.engine
-        else:
-            _prepare_postgresql(self.engine)
-            self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self._writing = self.engine.execution_options(writes=True)
+        reads = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._reading = self.engine.execution_options(**reads)
+        self._writing = self._writers.execution_options(writes=True)
         with self.errors():
             self._prepare()
 
     def close(self) -> None:
         self.engine.dispose()
+        self._writers.dispose()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -173,23 +171,33 @@ def _check_folder(file: Path) -> None:
         raise Invalid(f"{file} is a folder; give the path of a database file with --db.")
 
 
-def _engine_options(url: URL) -> dict[str, Any]:
+def _open(url: URL, connections: int) -> Engine:
     backend = url.get_backend_name()
-    if backend == "sqlite":
-        return {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
-    if backend != "postgresql":
+    if backend not in ("sqlite", "postgresql"):
         raise ArgumentError("Featurescope runs on SQLite and PostgreSQL")
-    return {
-        "connect_args": {
+    arguments: dict[str, Any] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+    if backend == "postgresql":
+        arguments = {
             "connect_timeout": BUSY_SECONDS,
             "application_name": "featurescope",
             "options": f"-c lock_timeout={BUSY_SECONDS}s",
-        },
-        "pool_size": CONNECTIONS,
-        "max_overflow": 0,
-        "pool_timeout": BUSY_SECONDS,
-        "pool_pre_ping": True,  # a connection that the server's restart has cut is replaced before it is used
-    }
+        }
+    engine = create_engine(
+        url,
+        connect_args=arguments,
+        json_serializer=_compact_json,
+        hide_parameters=True,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=BUSY_SECONDS,
+        # A connection that the server's restart has cut is replaced before it is used.
+        pool_pre_ping=backend == "postgresql",
+    )
+    if backend == "sqlite":
+        _prepare_sqlite(engine)
+    else:
+        _prepare_postgresql(engine)
+    return engine
 
 
 def _compact_json(value: Any) -> str:
@@ -204,7 +212,7 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA cache_size = -32000")
+        connection.execute("PRAGMA cache_size = -16000")
         connection.execute("PRAGMA mmap_size = 1000000000")
 
     @event.listens_for(engine, "begin")

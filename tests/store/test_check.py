@@ -96,10 +96,9 @@ def test_an_old_unfinished_build_is_removed_and_a_young_one_is_left(database: Da
         assert session.scalar(text("SELECT count(*) FROM examples")) == 0
 
 
+@pytest.mark.parametrize("labelled", ["sqlite"], indirect=True)  # PostgreSQL guards its pages itself
 def test_a_damaged_index_is_found(database: Database, check: Check) -> None:
     """Rows put in while an index was not looked after stand in for a page that a disk lost."""
-    if not database.is_sqlite:
-        pytest.skip("PostgreSQL guards its pages itself, and check says nothing of them")
     execute(
         database,
         "PRAGMA writable_schema = ON",
