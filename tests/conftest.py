@@ -73,6 +73,14 @@ def index_tiny(tiny: Tiny, path: Path, **changed: Any) -> Dictionary:
 
 def index_into(tiny: Tiny, url: str, work: Path, **changed: Any) -> Dictionary:
     """The dictionary `tiny` in any database. work: a folder for what the build records."""
+    database = Database(database_url_of(url))
+    try:
+        return build_index(options_of(tiny, **changed), database, work)
+    finally:
+        database.close()
+
+
+def options_of(tiny: Tiny, **changed: Any) -> BuildOptions:
     options: dict[str, Any] = {
         "id": "tiny",
         "title": "Tiny <em>one</em>",
@@ -84,11 +92,7 @@ def index_into(tiny: Tiny, url: str, work: Path, **changed: Any) -> Dictionary:
         "quality_tokens": 400,
         "force": True,  # the tiny SAE is random, and explains nothing
     }
-    database = Database(database_url_of(url))
-    try:
-        return build_index(BuildOptions(**(options | changed)), database, work)
-    finally:
-        database.close()
+    return BuildOptions(**(options | changed))
 
 
 @pytest.fixture(scope="session", params=DATABASES)

@@ -47,7 +47,8 @@ def finish_build(
     with Behind() as behind:
         shown = np.flatnonzero(recording.is_original).tolist()
         behind.do(writer.add_sentences, recording.sentence_values(shown))
-        reduced = reduce_firings(reader, recording, order, partial(behind.do, writer.add_examples), progress)
+        keep = partial(behind.do, writer.add_examples)
+        reduced = reduce_firings(recording, order, reader.model.device, keep, progress)
         for block in describe_features(reader, reduced, progress):
             behind.do(writer.add_features, block)
     return writer.publish(_with_results(new, reduced.n_active, kept), options.replace)

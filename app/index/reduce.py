@@ -7,6 +7,7 @@ from dataclasses import Field, dataclass, fields
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 from app.engine.logits import top_logits
 from app.engine.sae import written_at
@@ -42,15 +43,20 @@ class Reduced:
 
 
 def reduce_firings(
-    reader: Reader, recording: Recording, order: DrawOrder, keep: Callable[[ExampleBlock], None], progress: Any
+    recording: Recording,
+    order: DrawOrder,
+    device: torch.device,
+    keep: Callable[[ExampleBlock], None],
+    progress: Any,
+    block_firings: int = BLOCK_FIRINGS,
 ) -> Reduced:
     """keep: is given every feature's examples, block by block in ascending order."""
     choice = prepare(recording, order)
     corpus = describe_corpus(recording)
-    coactivation = CoActivation(recording.n_features, recording.n_windows, reader.model.device)
+    coactivation = CoActivation(recording.n_features, recording.n_windows, device)
     found: list[Statistics] = []
     around: list[Surroundings] = []
-    blocks = recording.blocks(BLOCK_FIRINGS)
+    blocks = recording.blocks(block_firings)
     with progress(recording.n_features, "Reducing", " features") as bar, ThreadPoolExecutor(THREADS) as pool:
         waiting: deque[tuple[Block, Future[tuple[Statistics, Surroundings, ExampleBlock]]]] = deque()
         for i in range(len(blocks) + THREADS):

@@ -10,11 +10,16 @@ from transformers import AutoTokenizer
 
 from app.domain import INTERVAL_GROUPS, Dictionary, Example, Feature, Group
 from app.errors import Conflict, Invalid
+from app.index.build import build_shard
+from app.index.merge import merge_shards
+from app.index.pieces import Shard
+from app.index.shards import open_shards
 from app.store.database import Database
 from app.store.dictionaries import list_dictionaries
 from app.store.examples import list_examples
 from app.store.features import get_feature
-from tests.conftest import index_tiny
+from tests.conftest import index_tiny, options_of
+from tests.dumps import same_rows
 from tests.index.plain import Line, fifth, histogram, originals, quantile, run_plainly, statistics
 from tests.tiny import DEAD, N_FEATURES, Tiny
 
@@ -22,6 +27,13 @@ from tests.tiny import DEAD, N_FEATURES, Tiny
 @pytest.fixture(scope="module")
 def lines(tiny: Tiny) -> list[Line]:
     return run_plainly(tiny)
+
+
+@pytest.fixture(scope="module")
+def reference(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("reference") / "x.db"
+    index_tiny(tiny, path, batch_tokens=777)
+    return path
 
 
 class Built:
@@ -153,16 +165,59 @@ def test_coactive_neighbours_are_those_that_share_sentences(built: Built, lines:
         assert [(n.index, pytest.approx(n.value, rel=1e-5)) for n in feature.coactive] == expected
 
 
-def test_batch_size_changes_nothing_but_rounding(tiny: Tiny, tmp_path: Path) -> None:
-    builds = []
-    for n in (40, 3000):
-        path = tmp_path / f"{n}.db"
-        builds.append(Built(path, index_tiny(tiny, path, batch_tokens=n)))
-    for key, examples in builds[0].examples.items():
-        others = builds[1].examples[key]
-        assert [e.peak and e.peak.token for e in examples] == [e.peak and e.peak.token for e in others]
-        peaks = [e.peak.activation if e.peak else 0.0 for e in examples]
-        assert peaks == pytest.approx([e.peak.activation if e.peak else 0.0 for e in others], rel=2e-3)
+@pytest.mark.parametrize("batch_tokens", [40, 512, 2000, 4096])
+def test_batch_size_changes_nothing(tiny: Tiny, tmp_path: Path, reference: Path, batch_tokens: int) -> None:
+    path = tmp_path / "x.db"
+    index_tiny(tiny, path, batch_tokens=batch_tokens)
+    assert same_rows(path, reference)
+
+
+def test_shards_in_any_order_merge_to_what_one_pass_gives(tiny: Tiny, tmp_path: Path) -> None:
+    corpus = tmp_path / "many.txt"
+    corpus.write_text("\n".join(f"{text} {n}" for n in range(120) for text in tiny.texts[:42]), encoding="utf-8")
+    told = {"corpus": [str(corpus)], "quality_tokens": 100, "dedup": True, "mask_outliers": 1.5}
+    whole = index_tiny(tiny, tmp_path / "whole.db", **told)
+    shards = [tmp_path / f"{n}.shard" for n in (3, 1, 2)]
+    for n, path in zip((3, 1, 2), shards, strict=True):
+        build_shard(options_of(tiny, shard=Shard(n, 3), **told), tmp_path / f"work{n}", path)
+    database = Database(f"sqlite:///{tmp_path / 'merged.db'}")
+    merged = merge_shards("tiny", None, shards, None, None, "cpu", False, database, tmp_path / "work")
+    database.close()
+    assert merged.n_masked_tokens > whole.n_sentences  # outliers beside one BOS a sentence
+    assert same_rows(tmp_path / "merged.db", tmp_path / "whole.db")
+
+
+def test_shards_that_do_not_belong_together_are_named(tiny: Tiny, tmp_path: Path) -> None:
+    for name, n, told in (("a", 1, {}), ("b", 2, {"context": 16}), ("c", 2, {})):
+        build_shard(options_of(tiny, shard=Shard(n, 2), **told), tmp_path / f"work-{name}", tmp_path / name)
+
+    def merge(*names: str) -> None:
+        open_shards([tmp_path / name for name in names])
+
+    with pytest.raises(Conflict, match="b was made with another context than"):
+        merge("a", "b")
+    with pytest.raises(Conflict, match="Shard 2/2 is missing"):
+        merge("a")
+    with pytest.raises(Conflict, match="Shard 1/2 is given 2 times"):
+        merge("a", "a", "c")
+    (tmp_path / "cut").write_bytes((tmp_path / "c").read_bytes()[:-12_000])
+    with pytest.raises(Invalid, match="cut"):
+        merge("a", "cut")
+    merge("c", "a")
+
+
+def test_repeats_and_outliers_count_nowhere_when_asked(tiny: Tiny, lines: list[Line], tmp_path: Path) -> None:
+    made = index_tiny(tiny, tmp_path / "x.db", dedup=True)
+    kept = originals(lines)
+    assert made.n_tokens == sum(len(lines[n].ids) for n in kept)
+    assert made.n_duplicates == len(lines) - len(kept)
+
+
+def test_a_sample_and_a_limit_read_part_of_the_corpus(tiny: Tiny, lines: list[Line], tmp_path: Path) -> None:
+    limited = index_tiny(tiny, tmp_path / "limited.db", max_tokens=200)
+    assert 200 <= limited.n_tokens < 200 + 31
+    sampled = index_tiny(tiny, tmp_path / "sampled.db", sample=0.5)
+    assert 0.2 * len(lines) < sampled.n_sentences < 0.8 * len(lines)
 
 
 def test_long_sentences_become_windows_that_join_to_the_text(tiny: Tiny, built: Built, lines: list[Line]) -> None:

@@ -1,0 +1,172 @@
+"""Builds that end in every way a process can end: the same command always goes on to the very same dictionary."""
+
+import random
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.dumps import same_rows
+from tests.server import COMMAND, environment, run, serving, start
+from tests.tiny import Tiny
+
+pytestmark = pytest.mark.slow
+N_KILLS = 20
+
+
+@pytest.fixture(scope="module")
+def arguments(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    corpus = tmp_path_factory.mktemp("corpus") / "many.txt"
+    corpus.write_text("\n".join(f"{text} {n}" for n in range(300) for text in tiny.texts[:42]), encoding="utf-8")
+    paths = ["--model", str(tiny.model), "--sae", str(tiny.sae), "--corpus", str(corpus)]
+    return ["index", "tiny", *paths, "--context", "32", "--quality-tokens", "300", "--force"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The database of a build that nothing happened to, and how long it took."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    began = time.monotonic()
+    assert run(arguments, folder).returncode == 0
+    return folder / "featurescope.db", time.monotonic() - began
+
+
+def test_killed_at_twenty_random_moments(arguments: list[str], undisturbed: tuple[Path, float], tmp_path: Path) -> None:
+    path, seconds = undisturbed
+    moments = random.Random(0)
+    killed = 0
+    for number in range(N_KILLS):
+        process = start(arguments, tmp_path)
+        try:
+            # Later ones begin further on, so they are given less time: some end before they are killed.
+            process.wait(moments.uniform(0.05, 1.0) * seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(30)
+            killed += 1
+        if process.returncode == 0:
+            assert same_rows(tmp_path / "featurescope.db", path)
+            for file in tmp_path.glob("featurescope.db*"):
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
+        else:
+            assert process.returncode == -signal.SIGKILL, f"kill {number}: {process.communicate()[0]}"
+            assert run(["dictionaries"], tmp_path).stdout == "" or not (tmp_path / "featurescope.db").exists()
+    assert killed >= N_KILLS // 2
+    assert run(arguments, tmp_path).returncode == 0
+    assert same_rows(tmp_path / "featurescope.db", path)
+    assert not list((tmp_path / "featurescope.db.builds").glob("*/*"))
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_told_to_end_it_says_so_and_goes_on_where_it_was(
+    arguments: list[str], undisturbed: tuple[Path, float], tmp_path: Path, stop: signal.Signals
+) -> None:
+    process = start(arguments, tmp_path)
+    wait_until(lambda: recorded(tmp_path) > 100_000, process)
+    process.send_signal(stop)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.strip().splitlines()[-1].startswith("featurescope: interrupted")
+    assert "Traceback" not in said
+    done = run(arguments, tmp_path)
+    assert "Going on with the build" in done.stderr
+    assert same_rows(tmp_path / "featurescope.db", undisturbed[0])
+
+
+def test_something_else_than_before_is_refused_by_name(arguments: list[str], tmp_path: Path) -> None:
+    interrupt(arguments, tmp_path)
+    changed = run([*arguments, "--dedup", "--seed", "3"], tmp_path)
+    assert changed.returncode == 1
+    assert "made with another dedup and seed" in changed.stderr
+    corpus = Path(arguments[arguments.index("--corpus") + 1])
+    text = corpus.read_text(encoding="utf-8")
+    corpus.write_text(text + "\nOne more.", encoding="utf-8")
+    try:
+        longer = run(arguments, tmp_path)
+        assert "made with another corpus_digest" in longer.stderr
+        assert run([*arguments, "--restart"], tmp_path).returncode == 0
+    finally:
+        corpus.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("limit", [3_000, 40_000, 150_000, 400_000, 900_000])
+def test_a_disk_that_is_full_anywhere_is_one_sentence(
+    arguments: list[str], undisturbed: tuple[Path, float], tmp_path: Path, limit: int
+) -> None:
+    run(["doctor"], tmp_path)
+
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    full = subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        preexec_fn=small_files,
+        timeout=240,
+        check=False,
+    )
+    assert full.returncode == 1, full.stderr
+    assert "disk" in full.stderr.strip().splitlines()[-1].lower()
+    assert "Traceback" not in full.stderr
+    assert run(arguments, tmp_path).returncode == 0
+    assert same_rows(tmp_path / "featurescope.db", undisturbed[0])
+
+
+def test_a_second_build_of_one_id_is_refused(arguments: list[str], tmp_path: Path) -> None:
+    process = start(arguments, tmp_path)
+    wait_until(lambda: (tmp_path / "featurescope.db.builds" / "tiny" / "lock").exists(), process)
+    second = run(arguments, tmp_path)
+    assert second.returncode == 1
+    assert "Another process is building" in second.stderr
+    process.wait(120)
+    assert process.returncode == 0
+
+
+def test_readers_see_no_half_of_a_build_and_no_error(arguments: list[str], tmp_path: Path) -> None:
+    assert run(arguments, tmp_path).returncode == 0
+    with serving(tmp_path, "serve", "--no-model") as address:
+        process = start([*arguments, "--replace", "--dedup"], tmp_path)
+        answers = set()
+        while process.poll() is None:
+            with urllib.request.urlopen(f"{address}/api/v1/dictionaries/tiny/features/3/examples") as answer:
+                assert answer.status == 200
+                answers.add(answer.read())
+            time.sleep(0.05)
+        assert process.returncode == 0
+        with urllib.request.urlopen(f"{address}/api/v1/dictionaries/tiny/features/3/examples") as answer:
+            answers.add(answer.read())
+    assert len(answers) <= 2  # the old one, then the new one
+    with sqlite3.connect(tmp_path / "featurescope.db") as connection:
+        assert connection.execute("SELECT count(*) FROM dictionaries").fetchone() == (1,)
+
+
+def recorded(folder: Path) -> int:
+    """Bytes of firings that are recorded so far."""
+    file = folder / "featurescope.db.builds" / "tiny" / "recording" / "values.f32"
+    return file.stat().st_size if file.exists() else 0
+
+
+def wait_until(happened: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    until = time.monotonic() + 120
+    while not happened():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def interrupt(arguments: list[str], folder: Path) -> None:
+    process = start(arguments, folder)
+    wait_until(lambda: recorded(folder) > 100_000, process)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
