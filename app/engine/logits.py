@@ -8,7 +8,7 @@ from torch import Tensor
 
 from app.engine.extremes import largest
 from app.engine.hook_points import HookPoint
-from app.engine.language_model import LanguageModel
+from app.engine.language_model import LanguageModel, Unembedding
 from app.engine.sae import Sae
 
 CHUNK = 1024  # features a block of answers
@@ -34,10 +34,14 @@ def feature_logits(model: LanguageModel, decoder: Tensor) -> Tensor:
     soft-cap (Gemma 2) bends each token's logit by itself and is left out too.
     """
     parts = model.unembedding()
+    return _folded(parts, decoder) @ parts.weight.float().T
+
+
+def _folded(parts: Unembedding, decoder: Tensor) -> Tensor:
     directions = decoder.float()
     if parts.centred:
         directions = directions - directions.mean(dim=1, keepdim=True)
-    return (directions * parts.scale) @ parts.weight.float().T
+    return directions * parts.scale
 
 
 @torch.inference_mode()
@@ -46,6 +50,7 @@ def top_logits(model: LanguageModel, sae: Sae, hook: HookPoint, k: int) -> Itera
 
     hook: where the SAE writes. No tokens where that adds nothing to the stream, and for a model without logits.
     """
+    unembedding: Tensor | None = None  # in single precision once, whatever the model's
     for first in range(0, sae.n_features, CHUNK):
         some = sae.decoder[first : first + CHUNK]
         directions = model.to_stream(hook, some) if model.has_logits else None
@@ -53,9 +58,12 @@ def top_logits(model: LanguageModel, sae: Sae, hook: HookPoint, k: int) -> Itera
             none = torch.zeros(len(some), 0)
             yield TopLogits(first, none.long(), none, none.long(), none)
             continue
+        norm = model.unembedding()
+        unembedding = norm.weight.float() if unembedding is None else unembedding
         parts = []
-        for begin in range(0, len(directions), PRODUCT):
-            logits = feature_logits(model, directions[begin : begin + PRODUCT])
+        folded = _folded(norm, directions)
+        for begin in range(0, len(folded), PRODUCT):
+            logits = folded[begin : begin + PRODUCT] @ unembedding.T
             high, promoted = largest(logits, k)
             low, suppressed = largest(logits.neg_(), k)
             parts.append((promoted, high, suppressed, low.neg_()))

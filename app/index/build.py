@@ -18,6 +18,7 @@ from app.index.corpus import STANDARD_INPUT, corpus_files, keep_standard_input, 
 from app.index.finish import finish_build
 from app.index.fit import stop_where_unfit
 from app.index.identity import build_identity, differing
+from app.index.neighbors import has_fast_bfloat16
 from app.index.options import BuildOptions
 from app.index.pieces import Selection, ahead, read_pieces
 from app.index.progress import progress, say
@@ -71,6 +72,8 @@ def check_options(options: BuildOptions) -> None:
 
 def load(options: BuildOptions) -> tuple[LanguageModel, Sae]:
     say(f"Loading the model {options.model} and the SAE {options.sae}.")
+    if options.dtype == "bfloat16" and options.device == "cpu" and not has_fast_bfloat16():
+        say("Warning: this processor has no bfloat16 arithmetic (avx512_bf16, amx); float32 is faster here.")
     model = load_language_model(
         options.model,
         options.device,

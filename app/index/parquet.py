@@ -2,7 +2,6 @@
 
 import datetime
 import decimal
-import io
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,7 +23,7 @@ def parquet_rows(file: Path, opened: IO[bytes], column: str) -> Iterator[tuple[i
         raise Invalid(f"{file.name}: .parquet needs a package: pip install 'featurescope[corpora]'.") from error
     try:
         with tempfile.TemporaryFile() as whole:
-            table = ParquetFile(_seekable(opened, whole))
+            table = ParquetFile(opened if file.suffix == ".parquet" else _copied(opened, whole))
             if column not in table.schema_arrow.names:
                 listed = ", ".join(table.schema_arrow.names)
                 raise Invalid(f"{file.name} has no column {column!r}; --text-column takes one of {listed}.")
@@ -42,10 +41,8 @@ def parquet_rows(file: Path, opened: IO[bytes], column: str) -> Iterator[tuple[i
         raise Invalid(f"{file.name} cannot be read as Parquet: {str(error).splitlines()[0]}.") from error
 
 
-def _seekable(opened: IO[bytes], whole: IO[bytes]) -> IO[bytes]:
+def _copied(opened: IO[bytes], whole: IO[bytes]) -> IO[bytes]:
     """Parquet is read from its end: what a compressed stream gives goes to the file `whole` first."""
-    if isinstance(opened, io.BufferedReader):
-        return opened
     shutil.copyfileobj(opened, whole, 1 << 20)
     whole.seek(0)
     return whole

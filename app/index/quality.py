@@ -78,7 +78,7 @@ def _add(reader: Reader, some: Sequence[Window], special: Tensor, sums: _Sums) -
     def splice(y: Tensor) -> Tensor:
         through = y.clone()
         through[text] = seen.pop().to(y.dtype)
-        seen.extend((y[text].double().cpu(), through[text].double().cpu()))
+        seen.extend((y[text].cpu().double(), through[text].cpu().double()))
         return through
 
     def zero(x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Recording: the corpus run through model and SAE once, every activation above 0 kept."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from app.engine.sae import Sae
 from app.engine.tokens import Window, windows
 from app.errors import Invalid
 from app.index.pieces import Piece, Placed
+from app.index.progress import say
 from app.index.recording import MASKED, ROW_BITS, Chunk, Int64, RecordingWriter, UInt32
 
 CHUNK_TOKENS = 1 << ROW_BITS
@@ -99,6 +101,17 @@ class Fired:
     values: NDArray[np.float32]
 
 
+class BatchSize:
+    """Positions a batch; fewer from when the device's memory turns out too small."""
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+
+    def halve(self) -> None:
+        self.tokens //= 2
+        say(f"The device's memory is too small for that batch; going on with --batch-tokens {self.tokens}.")
+
+
 Report = Callable[[int, int, int], None]  # bytes read, tokens done, features seen alive
 
 
@@ -112,11 +125,12 @@ def record_corpus(reader: Reader, pieces: Iterable[Piece], writer: RecordingWrit
     alive = np.zeros(reader.sae.n_features, dtype=bool)
     saved = time.monotonic()
     n_tokens = writer.progress.n_tokens
+    size = BatchSize(reader.batch_tokens)
     with ThreadPoolExecutor(1) as pool:
         waiting: list[Future[None]] = []
         for piece in pieces:
             for placed in _chunks(piece):
-                n_tokens += _record_chunk(reader, piece, placed, writer, alive, pool, waiting)
+                n_tokens += _record_chunk(reader, size, piece, placed, writer, alive, pool, waiting)
             due = time.monotonic() - saved > CHECKPOINT_SECONDS
             _settle(waiting, 0 if due else _WAITING)
             waiting.append(pool.submit(_finish_piece, writer, piece, due))
@@ -153,6 +167,7 @@ def _chunks(piece: Piece) -> Iterator[Sequence[Placed]]:
 
 def _record_chunk(
     reader: Reader,
+    size: BatchSize,
     piece: Piece,
     some: Sequence[Placed],
     writer: RecordingWriter,
@@ -164,7 +179,7 @@ def _record_chunk(
     lengths = np.array([len(placed.window.token_ids) for placed in some], dtype=np.int64)
     ids = np.concatenate([np.asarray(placed.window.token_ids, dtype=np.uint32) for placed in some])
     masked = np.isin(ids, reader.special_ids)
-    found, norms = _fired(reader, some, ids, lengths, masked, writer.with_norms)
+    found, norms = _fired(reader, size, some, ids, lengths, masked, writer.with_norms)
     alive[found.features] = True
     ids[masked] = MASKED
     chunk = Chunk(
@@ -185,6 +200,7 @@ def _record_chunk(
 
 def _fired(
     reader: Reader,
+    size: BatchSize,
     some: Sequence[Placed],
     ids: UInt32,
     lengths: Int64,
@@ -195,11 +211,11 @@ def _fired(
     starts = np.concatenate([[0], np.cumsum(lengths)])
     parts: list[Fired] = []
     norms = np.zeros(len(ids), np.float32) if with_norms else None
-    n_bos = len(reader.bos)
-    for batch in _batches(reader, lengths):
+
+    def run(batch: list[int]) -> None:
         stream = reader.stream([ids[starts[i] : starts[i + 1]].tolist() for i in batch])
         rows = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in batch])
-        first = np.arange(len(batch)) * stream.shape[1] + n_bos
+        first = np.arange(len(batch)) * stream.shape[1] + len(reader.bos)
         # Where each token row stands in the batch, all its positions in a line.
         places = rows + np.repeat(first - starts[batch], lengths[batch])
         kept = ~masked[rows]
@@ -212,6 +228,17 @@ def _fired(
             norms[rows] = read.float().norm(dim=1).cpu().numpy()
         found = fired(reader.sae, read)
         parts.append(Fired(rows[found.tokens], found.features, found.values))
+
+    todo = deque(_batches(reader, size.tokens, lengths))
+    while todo:
+        batch = todo.popleft()
+        try:
+            run(batch)
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            size.halve()
+            todo.extendleft((batch[: len(batch) // 2], batch[len(batch) // 2 :]))
     return _joined(parts), norms
 
 
@@ -285,12 +312,12 @@ def _joined(parts: Sequence[Fired]) -> Fired:
     )
 
 
-def _batches(reader: Reader, lengths: Int64) -> Iterator[list[int]]:
-    """Windows of a chunk in batches of at most batch_tokens positions, like lengths together for little padding."""
+def _batches(reader: Reader, most: int, lengths: Int64) -> Iterator[list[int]]:
+    """Windows of a chunk in batches of at most `most` positions, like lengths together for little padding."""
     batch: list[int] = []
     for i in np.argsort(-lengths, kind="stable").tolist():
         longest = int(lengths[batch[0] if batch else i]) + len(reader.bos)
-        if batch and (len(batch) + 1) * longest > reader.batch_tokens:
+        if batch and (len(batch) + 1) * longest > most:
             yield batch
             batch = []
         batch.append(i)
