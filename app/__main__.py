@@ -15,6 +15,7 @@ from app.commands import (
     doctor,
     index,
     inspect,
+    labels,
     merge,
     people,
     private,
@@ -30,7 +31,7 @@ from app.version import VERSION
 
 COMMANDS = (
     *(demo, index, merge, serve, dictionaries, remove, inspect, saes, doctor),
-    *(copy, backup, restore, check, vacuum),
+    *(copy, backup, restore, check, vacuum, labels),
     *(tokens, people, private, audit),
 )
 EXIT_ERROR = 1

@@ -291,6 +291,29 @@ class Label:
         return len(self.starred_by)
 
 
+@dataclass(frozen=True)
+class LabelRecord:
+    """A label as a file holds it. created_at: None for now."""
+
+    feature: int
+    text: str
+    author: str
+    source: str
+    score: float | None
+    created_at: datetime | None
+    starred_by: Sequence[str]
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """Labels of a file that were (or would be) added or given another score, that were there, and stars given."""
+
+    added: int
+    changed: int
+    unchanged: int
+    starred: int
+
+
 class LabelAction(StrEnum):
     ADDED = "added"
     CHANGED = "changed"

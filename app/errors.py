@@ -1,5 +1,7 @@
 """Domain errors: raised where they occur, turned into a page, problem+json or an exit code in one place each."""
 
+from collections.abc import Mapping
+
 
 class FeaturescopeError(Exception):
     """What went wrong and what to do about it, in words for the person who asked."""
@@ -15,6 +17,16 @@ class Invalid(FeaturescopeError):
 
 class Conflict(FeaturescopeError):
     """The input is fine, but what is stored already stands in its way."""
+
+
+class BadLines(Invalid):
+    """Lines of a file that cannot be used; nothing of it is taken. faults: what is wrong, by line."""
+
+    def __init__(self, faults: Mapping[int, str]) -> None:
+        lines = "line" if len(faults) == 1 else "lines"
+        named = "; ".join(f"line {number}: {fault}" for number, fault in sorted(faults.items()))
+        super().__init__(f"Nothing is imported: {len(faults):,} {lines} cannot be used. {named}.")
+        self.faults = faults
 
 
 class VersionMissing(Invalid):

@@ -35,6 +35,10 @@ def write_session(request: Request) -> Iterator[Session]:
             yield session
 
 
+def served_database(request: Request) -> "Database":
+    return cast("Database", request.app.state.database)
+
+
 def served_models(request: Request) -> "Runtime":
     return cast("Runtime", request.app.state.runtime)
 
@@ -70,6 +74,9 @@ ReadSession = Annotated[Session, Depends(read_session, scope="function")]
 WriteSession = Annotated[Session, Depends(write_session, scope="function")]
 RequestPatience = Annotated[Patience, Depends(patience_of, scope="function")]
 KnownActivationScales = Annotated["KnownScales", Depends(known_scales)]
+# For an answer that is still being made when the handler has returned. It sees everything: the route's role and the
+# dictionary that a restricted session found stand before it.
+ServedDatabase = Annotated["Database", Depends(served_database)]
 Models = Annotated["Runtime", Depends(served_models)]
 ServerSettings = Annotated[Settings, Depends(served_settings)]
 

@@ -4,7 +4,18 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from app.api import activations, attribution, dictionaries, examples, features, labels, search, separation, steering
+from app.api import (
+    activations,
+    attribution,
+    dictionaries,
+    examples,
+    features,
+    files,
+    labels,
+    search,
+    separation,
+    steering,
+)
 
 DESCRIPTION = """\
 Everything that the pages show, as JSON. Numbers are numbers; what was not measured is null.
@@ -23,5 +34,5 @@ def describe_sign_in(document: dict[str, Any], is_needed: bool) -> None:
 
 
 router = APIRouter()
-for noun in (dictionaries, features, examples, activations, steering, attribution, separation, search, labels):
+for noun in (dictionaries, features, examples, activations, steering, attribution, separation, search, labels, files):
     router.include_router(noun.router)

@@ -147,6 +147,12 @@ def undo_change(session: Session, dictionary: Dictionary, index: int, change_id:
     return _to_change(change)
 
 
+def rank(row: LabelRow) -> tuple[int, bool, float, datetime, int]:
+    """The larger, the better: most stars; then a person's, the newest; of models' the one with the best score."""
+    score = row.score if row.source != PERSON and row.score is not None else 0.0
+    return row.stars, row.source == PERSON, score, row.changed_at, row.id
+
+
 def forget_labels(session: Session, dictionary_id: str) -> None:
     """A dictionary's labels with their stars and history, for good."""
     of_dictionary = LabelChangeRow.dictionary_id == dictionary_id
@@ -222,17 +228,9 @@ def _get_change(session: Session, dictionary: Dictionary, index: int, change_id:
 
 
 def _ranked(session: Session, dictionary: Dictionary, index: int) -> list[LabelRow]:
-    """Most stars first; among equals people's before models', the newest first; of models' the best scored first."""
+    """The best first."""
     rows = session.scalars(select(LabelRow).where(LabelRow.dictionary_id == dictionary.id, LabelRow.feature == index))
-    return sorted(
-        rows,
-        key=lambda row: (row.stars, row.source == PERSON, _by_score(row), row.changed_at, row.id),
-        reverse=True,
-    )
-
-
-def _by_score(row: LabelRow) -> float:
-    return row.score if row.source != PERSON and row.score is not None else 0.0
+    return sorted(rows, key=rank, reverse=True)
 
 
 def _starred_by(session: Session, label_ids: Sequence[int]) -> dict[int, list[str]]:

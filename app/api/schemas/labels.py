@@ -57,3 +57,11 @@ class Signed(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     author: str | None = Field(default=None, min_length=1, max_length=100, description=AUTHOR)
+
+
+class ImportReport(Shape):
+    added: int
+    changed: int = Field(description="Labels that were there and have another score now.")
+    unchanged: int
+    starred: int = Field(description="Stars given.")
+    dry_run: bool = Field(description="True: nothing is stored, this is what would be.")
