@@ -11,13 +11,15 @@ from fastapi.testclient import TestClient
 
 from app.main import create_app
 from app.roles import Role
-from app.settings import Settings
+from app.settings import Settings, database_url
 from app.store.database import Database
 from app.store.tokens import create_token
-from tests.conftest import index_tiny
+from tests.conftest import index_into, index_tiny
+from tests.postgres import Postgres
 from tests.tiny import Tiny
 
 HIDDEN = "hushed-lab"  # stands nowhere but in what is private
+CHANGED = "people, tokens, sign_ins, private_dictionaries, audit, labels"
 HIDDEN_TITLE = "Quietly kept"
 
 
@@ -29,21 +31,40 @@ def two_dictionaries(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return path
 
 
-@pytest.fixture
-def database_path(two_dictionaries: Path, tmp_path: Path) -> Path:
-    """A copy to change."""
-    path = tmp_path / "access.db"
-    shutil.copy(two_dictionaries, path)
-    return path
+@pytest.fixture(scope="session")
+def two_in_postgresql(tiny: Tiny, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    url, work = postgres.new_database(), tmp_path_factory.mktemp("two-in-postgresql")
+    index_into(tiny, url, work / "one")
+    index_into(tiny, url, work / "two", id=HIDDEN, title=HIDDEN_TITLE)
+    return url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database to change: a copy of the file, or the one in PostgreSQL with what was changed taken out."""
+    if request.param == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url: str = request.getfixturevalue("two_in_postgresql")
+        with postgres.connect(url) as connection:
+            connection.execute(f"TRUNCATE {CHANGED} RESTART IDENTITY CASCADE")
+        return url
+    shutil.copy(request.getfixturevalue("two_dictionaries"), tmp_path / "access.db")
+    return f"sqlite:///{tmp_path / 'access.db'}"
 
 
 @pytest.fixture
-def serve(database_path: Path) -> Iterator[Callable[..., TestClient]]:
+def database_path(database: str) -> Path:
+    """The same, for tests that take SQLite's file."""
+    return Path(database.removeprefix("sqlite:///"))
+
+
+@pytest.fixture
+def serve(database: str) -> Iterator[Callable[..., TestClient]]:
     """serve(access="token") gives a client of a server with these settings."""
     with ExitStack() as stack:
 
         def started(peer: str = "127.0.0.1", address: str = "http://testserver", **changed: Any) -> TestClient:
-            settings = Settings(**({"db": str(database_path), "host": "0.0.0.0", "model": False} | changed))
+            settings = Settings(**({"db": database, "host": "0.0.0.0", "model": False} | changed))
             return stack.enter_context(
                 TestClient(
                     create_app(settings),
@@ -58,16 +79,16 @@ def serve(database_path: Path) -> Iterator[Callable[..., TestClient]]:
 
 
 @pytest.fixture
-def token_of(database_path: Path) -> Callable[..., str]:
+def token_of(database: str) -> Callable[..., str]:
     """token_of("Ada", Role.LABEL) gives the secret of a new token."""
 
     def made(name: str, role: Role, dictionaries: dict[str, Role] | None = None, expires_at: Any = None) -> str:
-        database = Database(f"sqlite:///{database_path}")
+        opened = Database(database_url(database))
         try:
-            with database.write() as session:
+            with opened.write() as session:
                 return create_token(session, name, role, dictionaries or {}, expires_at)[1]
         finally:
-            database.close()
+            opened.close()
 
     return made
 

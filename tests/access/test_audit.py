@@ -1,7 +1,6 @@
 """The audit log: who stored what, when; in the transaction that stores it."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -16,7 +15,7 @@ WHERE = "/api/v1/dictionaries/tiny/features/3/labels"
 def test_every_write_is_there_with_who_and_what(
     serve: Callable[..., TestClient],
     token_of: Callable[..., str],
-    database_path: Path,
+    database: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     client, ada = serve(access="token"), bearer(token_of("Ada", Role.LABEL))
@@ -25,7 +24,7 @@ def test_every_write_is_there_with_who_and_what(
     client.delete(f"{WHERE}/{id}", headers=ada)
     client.get(WHERE, headers=ada)
     client.post(WHERE, json={"text": " ", "author": "Ada"}, headers=ada)
-    main(["audit", "--who", "Ada", "--db", str(database_path)])
+    main(["audit", "--who", "Ada", "--db", database])
     removed, changed, added = capsys.readouterr().out.splitlines()
     assert f"\tAda\tbearer\tPOST {WHERE}\tadded labels {id}: " in added
     assert "text='serves'" in added
@@ -35,13 +34,13 @@ def test_every_write_is_there_with_who_and_what(
 
 
 def test_making_a_token_is_there_without_the_token(
-    serve: Callable[..., TestClient], database_path: Path, capsys: pytest.CaptureFixture[str]
+    serve: Callable[..., TestClient], database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(["tokens", "create", "Ada", "--role", "admin", "--db", str(database_path)])
+    main(["tokens", "create", "Ada", "--role", "admin", "--db", database])
     secret = capsys.readouterr().out.split()[-1]
     page = serve(access="token").get("/admin", headers=bearer(secret)).text
     assert "tokens create" in page
     assert "command line" in page
     assert secret not in page
-    main(["audit", "--db", str(database_path)])
+    main(["audit", "--db", database])
     assert "hash" not in capsys.readouterr().out

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 
@@ -14,6 +15,7 @@ from app.settings import Settings
 FOLDER = "/srv/grandmas-folder"
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_no_answer_holds_a_path_of_the_machine(serve: Callable[..., TestClient], database_path: Path) -> None:
     with sqlite3.connect(database_path) as connection:
         connection.execute(f"UPDATE dictionaries SET model_source = '{FOLDER}/model', sae_source = '{FOLDER}/sae'")
@@ -31,6 +33,7 @@ def test_no_answer_holds_a_path_of_the_machine(serve: Callable[..., TestClient],
     assert asked > 50
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_an_answer_to_a_database_that_fails_holds_none(serve: Callable[..., TestClient], database_path: Path) -> None:
     client = serve(host="127.0.0.1")
     with sqlite3.connect(database_path) as connection:

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
@@ -76,8 +75,8 @@ def sign_in(client: TestClient, name: str, next: str = "/") -> httpx.Response:
 
 
 @pytest.mark.slow
-def test_somebody_signs_in_and_has_the_role_they_were_given(client: TestClient, database_path: Path) -> None:
-    main(["people", "set", "ada@example.org", "--role", "label", "--db", str(database_path)])
+def test_somebody_signs_in_and_has_the_role_they_were_given(client: TestClient, database: str) -> None:
+    main(["people", "set", "ada@example.org", "--role", "label", "--db", database])
     assert 'href="/sign-in/openid?next=/"' in client.get("/sign-in").text
     answer = sign_in(client, "ada", "/dictionaries/tiny?q=a")
     assert (answer.status_code, answer.headers["location"]) == (303, "/dictionaries/tiny?q=a")

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from fastapi.routing import iter_route_contexts
@@ -11,13 +10,8 @@ from fastapi.testclient import TestClient
 from app.__main__ import main
 from app.main import create_app
 from app.roles import Role
-from app.settings import Settings, database_url
-from app.store.database import Database
-from app.store.tokens import create_token
+from app.settings import Settings
 from tests.access.conftest import HIDDEN, HIDDEN_TITLE, bearer
-from tests.conftest import index_into
-from tests.postgres import Postgres
-from tests.tiny import Tiny
 
 Serve = Callable[..., TestClient]
 TokenOf = Callable[..., str]
@@ -29,8 +23,8 @@ READ_ROUTES = [
 
 
 @pytest.fixture
-def private(database_path: Path) -> None:
-    assert main(["private", HIDDEN, "--db", str(database_path)]) == 0
+def private(database: str) -> None:
+    assert main(["private", HIDDEN, "--db", database]) == 0
 
 
 def addresses() -> list[str]:
@@ -45,24 +39,7 @@ def addresses() -> list[str]:
 
 @pytest.mark.usefixtures("private")
 def test_it_appears_in_no_answer(serve: Serve, token_of: TokenOf) -> None:
-    check_no_answer_shows_it(serve(access="token"), token_of("Ada", Role.LABEL))
-
-
-@pytest.mark.slow
-def test_it_appears_in_no_answer_from_postgresql(serve: Serve, tiny: Tiny, postgres: Postgres, tmp_path: Path) -> None:
-    url = postgres.new_database()
-    index_into(tiny, url, tmp_path / "one")
-    index_into(tiny, url, tmp_path / "two", id=HIDDEN, title=HIDDEN_TITLE)
-    assert main(["private", HIDDEN, "--db", url]) == 0
-    database = Database(database_url(url))
-    with database.write() as session:
-        _, secret = create_token(session, "Ada", Role.LABEL, {}, None)
-    database.close()
-    check_no_answer_shows_it(serve(db=url, access="token"), secret)
-
-
-def check_no_answer_shows_it(client: TestClient, secret: str) -> None:
-    reader = bearer(secret)
+    client, reader = serve(access="token"), bearer(token_of("Ada", Role.LABEL))
     for address in addresses():
         answer = client.get(address, headers=reader)
         asked_for = answer.text.replace(f"/dictionaries/{HIDDEN}", "").replace(f"no dictionary '{HIDDEN}'", "")
@@ -121,11 +98,11 @@ def test_it_is_there_for_whom_it_was_opened_to_and_for_admins(serve: Serve, toke
 
 
 @pytest.mark.usefixtures("private")
-def test_it_is_not_there_for_readers_of_an_open_server(serve: Serve, database_path: Path) -> None:
+def test_it_is_not_there_for_readers_of_an_open_server(serve: Serve, database: str) -> None:
     client = serve(read_only=True)
     assert client.get(f"/dictionaries/{HIDDEN}").status_code == 404
     assert HIDDEN_TITLE not in client.get("/").text
-    main(["private", HIDDEN, "--open", "--db", str(database_path)])
+    main(["private", HIDDEN, "--open", "--db", database])
     assert client.get(f"/dictionaries/{HIDDEN}").status_code == 200
 
 

@@ -1,7 +1,6 @@
 """A proxy that says who is there: believed from its own address alone."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from fastapi.testclient import TestClient
 
@@ -21,13 +20,13 @@ def test_the_header_is_believed_from_named_addresses_alone(serve: Serve) -> None
     assert stranger.get("/api/v1/dictionaries", headers=forged).status_code == 401
 
 
-def test_who_it_names_has_the_role_that_they_were_given(serve: Serve, database_path: Path) -> None:
+def test_who_it_names_has_the_role_that_they_were_given(serve: Serve, database: str) -> None:
     client = serve(access="proxy")
     where, label = "/api/v1/dictionaries/tiny/features/3/labels", {"text": "x", "author": "Ada"}
     assert client.post(where, json=label, headers=ADA).status_code == 403, "newcomers read"
-    main(["people", "set", "ada@example.org", "--role", "label", "--db", str(database_path)])
+    main(["people", "set", "ada@example.org", "--role", "label", "--db", database])
     assert client.post(where, json=label, headers=ADA).status_code == 201
-    main(["people", "remove", "ada@example.org", "--db", str(database_path)])
+    main(["people", "remove", "ada@example.org", "--db", database])
     assert client.post(where, json=label, headers=ADA).status_code == 403
 
 

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from app.__main__ import main
 from app.roles import Role
 from tests.access.conftest import HIDDEN, bearer
+from tests.conftest import Page
 
 LABELS = "/api/v1/dictionaries/tiny/features/3/labels"
 LABEL = {"text": "serves", "author": "Ada"}
@@ -58,7 +59,7 @@ def test_a_role_in_one_dictionary_wins_over_the_role_in_all(serve: Serve, token_
 
 
 def test_a_token_that_expired_or_was_revoked_is_good_for_nothing(
-    serve: Serve, token_of: TokenOf, database_path: Path
+    serve: Serve, token_of: TokenOf, database: str
 ) -> None:
     client = serve(access="token")
     expired = token_of("Ada", Role.READ, {}, datetime.now(UTC) - timedelta(seconds=1))
@@ -66,30 +67,42 @@ def test_a_token_that_expired_or_was_revoked_is_good_for_nothing(
     assert (answer.status_code, "expired" in answer.json()["detail"]) == (401, True)
     ended = token_of("Ben", Role.READ)
     assert client.get("/api/v1/dictionaries", headers=bearer(ended)).status_code == 200
-    assert main(["tokens", "revoke", "2", "--db", str(database_path)]) == 0
+    assert main(["tokens", "revoke", "2", "--db", database]) == 0
     answer = client.get("/api/v1/dictionaries", headers=bearer(ended))
     assert (answer.status_code, "revoked" in answer.json()["detail"]) == (401, True)
 
 
-def test_a_token_is_shown_once_kept_as_a_hash_and_listed_with_its_last_use(
-    serve: Serve, database_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_token_is_shown_once_and_listed_with_its_last_use(
+    serve: Serve, database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    database = ["--db", str(database_path)]
-    assert main(["tokens", "create", "Ada", "--role", "read", "--on", "tiny=label", "--days", "30", *database]) == 0
+    at = ["--db", database]
+    assert main(["tokens", "create", "Ada", "--role", "read", "--on", "tiny=label", "--days", "30", *at]) == 0
     secret = capsys.readouterr().out.split()[-1]
     assert secret.startswith("fscope_")
-    main(["tokens", "list", *database])
+    main(["tokens", "list", *at])
     listed = capsys.readouterr().out
     assert "Ada\tread tiny=label\tgood" in listed
     assert "last used never" in listed
     with serve(access="token") as client:
         assert client.get("/api/v1/dictionaries", headers=bearer(secret)).status_code == 200
-    main(["tokens", "list", *database])
+    main(["tokens", "list", *at])
     listed = capsys.readouterr().out
     assert f"last used {datetime.now(UTC):%Y-%m-%d}" in listed
-    stored = b"".join(file.read_bytes() for file in database_path.parent.glob("access.db*"))
-    assert secret.encode() not in stored
     assert secret.removeprefix("fscope_") not in listed
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_the_database_holds_neither_tokens_nor_what_cookies_hold(
+    serve: Serve, token_of: TokenOf, database_path: Path
+) -> None:
+    secret = token_of("Ada", Role.READ)
+    client = serve(access="token")
+    form = Page(200, client.get("/sign-in").text).one("input[name=form_token]").attributes["value"] or ""
+    assert client.post("/sign-in", data={"token": secret, "form_token": form}).status_code == 303
+    cookie = client.cookies["featurescope_session"].partition(".")[0]
+    stored = b"".join(file.read_bytes() for file in database_path.parent.glob("access.db*"))
+    for kept_secret in (secret, secret.removeprefix("fscope_"), cookie):
+        assert kept_secret.encode() not in stored
 
 
 def test_wrong_tokens_are_limited_by_address(serve: Serve, token_of: TokenOf) -> None:
@@ -121,8 +134,6 @@ def test_live_calls_are_limited_by_person(serve: Serve, token_of: TokenOf) -> No
     [["--role", "king"], ["--on", "tiny"], ["--on", "tiny=king"], ["--days", "0"]],
     ids=lambda wrong: " ".join(wrong),
 )
-def test_a_token_that_cannot_be_is_refused(
-    database_path: Path, capsys: pytest.CaptureFixture[str], wrong: list[str]
-) -> None:
-    assert main(["tokens", "create", "Ada", *wrong, "--db", str(database_path)]) == 1
+def test_a_token_that_cannot_be_is_refused(database: str, capsys: pytest.CaptureFixture[str], wrong: list[str]) -> None:
+    assert main(["tokens", "create", "Ada", *wrong, "--db", database]) == 1
     assert capsys.readouterr().err.startswith("featurescope: ")

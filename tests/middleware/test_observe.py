@@ -43,6 +43,7 @@ def logging_server(folder: Path, *arguments: str) -> Iterator[tuple[httpx.Client
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_json_has_one_line_a_request_and_no_secret(database_path: Path, token_of: Callable[..., str]) -> None:
     ada = token_of("Ada", Role.LABEL)
     arguments = ("--log", "json", "--access", "token", "--db", str(database_path))
@@ -75,6 +76,7 @@ def test_json_has_one_line_a_request_and_no_secret(database_path: Path, token_of
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_who_was_signed_in_on_a_connection_is_forgotten_with_the_next_request(
     database_path: Path, token_of: Callable[..., str]
 ) -> None:
@@ -133,6 +135,7 @@ def test_metrics_have_a_role_of_their_own(serve: Callable[..., TestClient], toke
     assert serve(read_only=True).get("/metrics").status_code == 403
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_ready_is_200_while_the_database_serves_and_503_once_it_does_not(
     serve: Callable[..., TestClient], database_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def behind_nginx(folder: Path, server: str, cuts: bool) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed: install Debian's package nginx")
 @pytest.mark.parametrize("cuts", [True, False], ids=["prefix cut off", "prefix left on"])
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_behind_a_prefix_every_address_stays_under_it(
     database_path: Path, token_of: Callable[..., str], cuts: bool
 ) -> None:
