@@ -4,9 +4,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from app.domain import TokenSpan
+from app.engine.slow_tokens import token_ends
 
 Tokenizer = Any  # transformers.PreTrainedTokenizerFast, which ships no types
 
@@ -40,18 +42,52 @@ def encode(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[TokenSpan]]
     offsets (spaces before a word) goes to the next token; of the pieces of one character the first holds it and the
     others are empty.
     """
+    if not tokenizer.is_fast:
+        ids = list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+        return ids, _covering(text, token_ends(tokenizer, text, ids))
     encoded = tokenizer(
         text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True, verbose=False
     )
+    ids, offsets = list(encoded["input_ids"]), encoded["offset_mapping"]
+    special = _special_ids(tokenizer)
+    typed = next((offsets[i][0] for i, id in enumerate(ids) if id in special), None)
+    if typed is not None and typed + 1 < len(text):
+        # A vocabulary that keeps its special tokens among the others (Unigram) takes them for words: cut one in two.
+        before, after = encode(tokenizer, text[: typed + 1]), encode(tokenizer, text[typed + 1 :])
+        ends = [span.end for span in before[1]] + [typed + 1 + span.end for span in after[1]]
+        return [*before[0], *after[0]], _covering(text, ends)
+    return ids, _covering(text, _ends(tokenizer, ids, offsets))
+
+
+def _ends(tokenizer: Tokenizer, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
+    """Where each token ends; SentencePiece's added space is given the first letter's offset, and holds nothing."""
+    ends = [end for _, end in offsets]
+    for number, ((start, _), (after, _)) in enumerate(pairwise(offsets)):
+        if start == after and not tokenizer.convert_ids_to_tokens(ids[number]).strip("\u2581"):
+            ends[number] = start
+    return ends
+
+
+def _covering(text: str, ends: Sequence[int]) -> list[TokenSpan]:
+    """Spans without gap from where each token ends."""
     spans: list[TokenSpan] = []
     covered = 0
-    for _, end in encoded["offset_mapping"]:
+    for end in ends:
         reached = max(covered, end)
         spans.append(TokenSpan(covered, reached))
         covered = reached
     if spans and covered < len(text):
         spans[-1] = TokenSpan(spans[-1].start, len(text))
-    return list(encoded["input_ids"]), spans
+    return spans
+
+
+def _special_ids(tokenizer: Tokenizer) -> frozenset[int]:
+    """The ids that no text may give, asked once. The unknown token is no such: text gives it."""
+    cached: frozenset[int] | None = getattr(tokenizer, "_featurescope_special", None)
+    if cached is None:
+        cached = frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+        tokenizer._featurescope_special = cached
+    return cached
 
 
 def windows(tokenizer: Tokenizer, text: str, n_tokens: int) -> list[Window]:
@@ -93,9 +129,10 @@ def token_text(tokenizer: Tokenizer, token_id: int) -> str:
 def _is_byte_level(tokenizer: Tokenizer) -> bool:
     cached = getattr(tokenizer, "_featurescope_byte_level", None)
     if cached is None:
-        parts = json.loads(tokenizer.backend_tokenizer.to_str())
-        kinds = json.dumps([parts.get("decoder"), parts.get("pre_tokenizer")])
-        cached = '"ByteLevel"' in kinds
+        cached = hasattr(tokenizer, "byte_decoder")  # a slow one
+        if tokenizer.is_fast:
+            parts = json.loads(tokenizer.backend_tokenizer.to_str())
+            cached = '"ByteLevel"' in json.dumps([parts.get("decoder"), parts.get("pre_tokenizer")])
         tokenizer._featurescope_byte_level = cached
     return bool(cached)
 
