@@ -7,8 +7,9 @@ to the hook's layer, one encode product and torch's plain relu or topk, and the 
 features x features. The build is all that `featurescope index` does from token ids to the committed database, without
 quality figures (--quality-tokens 0), which need whole forwards. With --dtype bfloat16 the build runs in it, the floor
 stays in float32, and what bfloat16 changes in the answers is printed.
-The last line is JSON: build_s, floor_s, ratio, peak_mb (above what was in use before the build), bytes_per_feature and
-bytes_per_sentence of the database.
+The last line is JSON: build_s, floor_s, ratio, cpu_ratio (of processor seconds over all threads: on a machine that does
+other work too, run with OMP_NUM_THREADS=1 and go by this one), peak_mb (above what was in use before the build),
+bytes_per_feature and bytes_per_sentence of the database.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,22 +85,25 @@ def run(workload: Workload, folder: Path, turns: int, dtype: str, profile: bool)
     if dtype != "float32":
         built = make_reader(options, load_language_model(model, dtype=dtype), load_sae(Path(sae), dtype=DTYPES[dtype]))
     pieces = make_pieces(ids)
-    floors, builds, peaks = [], [], []
+    floors: list[Seconds] = []
+    builds: list[Seconds] = []
+    peaks = []
     floor(reader, ids[:64], workload)
     for turn in range(turns):
         floors.append(timed(lambda: floor(reader, ids, workload)))
         with peak_memory() as peak, profiled(profile and turn == turns - 1):
             builds.append(timed(lambda: build(options, built, pieces, folder, f"{turn}")))  # noqa: B023
         peaks.append(peak())
-        print(f"{workload.name} turn {turn + 1}: floor {floors[-1]:.2f} s, build {builds[-1]:.2f} s", file=sys.stderr)
+        print(f"{workload.name} turn {turn + 1}: floor {floors[-1]}, build {builds[-1]}", file=sys.stderr)
     sizes = database_sizes(folder / "0.db", workload)
     if dtype != "float32":
         build(options, reader, pieces, folder, "exact")
         print_accuracy(folder / "exact.db", folder / "0.db", workload)
     return {
-        "build_s": round(min(builds), 2),
-        "floor_s": round(min(floors), 2),
-        "ratio": round(min(builds) / min(floors), 3),
+        "build_s": round(min(s.wall for s in builds), 2),
+        "floor_s": round(min(s.wall for s in floors), 2),
+        "ratio": round(min(s.wall for s in builds) / min(s.wall for s in floors), 3),
+        "cpu_ratio": round(min(s.processor for s in builds) / min(s.processor for s in floors), 3),
         "peak_mb": round(max(peaks)),
         **sizes,
     }
@@ -134,10 +139,21 @@ def build(options: BuildOptions, reader: Reader, pieces: list[Piece], folder: Pa
     database.close()
 
 
-def timed(what: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+@dataclass(frozen=True)
+class Seconds:
+    """By the clock, and of processors over all threads."""
+
+    wall: float
+    processor: float
+
+    def __str__(self) -> str:
+        return f"{self.wall:.2f} s ({self.processor:.2f} s of processors)"
+
+
+def timed(what: Callable[[], Any]) -> Seconds:
+    wall, processor = time.perf_counter(), time.process_time()
     what()
-    return time.perf_counter() - start
+    return Seconds(time.perf_counter() - wall, time.process_time() - processor)
 
 
 @contextmanager
