@@ -49,6 +49,15 @@ def theirs(loader: Any, repository: str, folder: str) -> Any:
     return SAE.load_from_disk("", converter=convert)
 
 
+def write_set(file: Path, drawn: Drawn) -> Path:
+    """With the training run's settings too, which sae-lens reads."""
+    layouts.write_circuit_tracer(file, drawn, model_name="Qwen/Qwen3-4B")
+    sizes = {"d_model": D_IN, "d_feature": N, "batch_size": 64}
+    lines = [f"{key}: {{value: {size}}}" for key, size in sizes.items()]
+    file.with_name("wandb-config.yaml").write_text("\n".join(lines))
+    return file
+
+
 Write = Callable[[Path, Drawn], Path]
 PUBLISHED: dict[str, tuple[Any, str, str, Write, str]] = {
     "gemma residual": (
@@ -85,6 +94,20 @@ PUBLISHED: dict[str, tuple[Any, str, str, Write, str]] = {
         "Llama-3.1-8B-Instruct-SAE-l19.pth",
         layouts.write_goodfire,
         "standard",
+    ),
+    "qresearch": (
+        loaders.deepseek_r1_sae_huggingface_loader,
+        "qresearch/DeepSeek-R1-Distill-Llama-8B-SAE-l19",
+        "DeepSeek-R1-Distill-Llama-8B-SAE-l19.pt",
+        layouts.write_qresearch,
+        "standard",
+    ),
+    "circuit-tracer": (
+        loaders.mwhanna_transcoder_huggingface_loader,
+        "mwhanna/qwen3-4b-transcoders",
+        "layer_6.safetensors",
+        write_set,
+        "transcoder",
     ),
     "attention output": (
         loaders.connor_rob_hook_z_huggingface_loader,

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from app.engine.formats import (
     attention_output,
+    circuit_tracer,
     dictionary_learning,
     gemma_scope,
     gemma_scope_2,
@@ -18,6 +19,7 @@ from app.engine.formats import (
     llama_scope,
     openai,
     plain,
+    qresearch,
     qwen_scope,
     saelens,
     sparsify,
@@ -50,6 +52,8 @@ FORMATS: tuple[Format, ...] = (
     gemma_scope_2,
     qwen_scope,
     attention_output,
+    circuit_tracer,
+    qresearch,
     plain,
 )
 

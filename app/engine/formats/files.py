@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import yaml
 from torch import Tensor
 
 from app.errors import Invalid
@@ -93,7 +94,7 @@ class SaeFiles:
         return self.weights.parent
 
     def settings(self, name: str, *, above: bool = False) -> Settings:
-        """The JSON object in the folder's `name`, or in that of the folder above; empty where there is none."""
+        """The JSON or YAML object in the folder's `name`, or in that of the folder above; empty where there is none."""
         path = (self.folder.absolute().parent if above else self.folder) / name
         return read_settings(path) if path.is_file() else Settings(path, {})
 
@@ -155,17 +156,22 @@ def read_weights(path: Path) -> SaeFiles:
 
 
 def read_settings(path: Path) -> Settings:
-    """A JSON object. Raises Invalid."""
+    """A JSON object, or a YAML one by the file's name. Raises Invalid."""
     refuse_outside(path, path.parent)
     if path.stat().st_size > MAX_SETTINGS:
         raise Invalid(f"{path} has {path.stat().st_size:,} bytes, too many for an SAE's settings.")
+    kind = "YAML" if path.suffix == ".yaml" else "JSON"
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f"{path} is not JSON: {error}.") from error
+        settings = _parsed(path.read_text(encoding="utf-8"), kind)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise Invalid(f"{path} is not {kind}: {error}.") from error
     if not isinstance(settings, dict):
-        raise Invalid(f"{path} holds no JSON object.")
+        raise Invalid(f"{path} holds no {kind} object.")
     return Settings(path, settings)
+
+
+def _parsed(text: str, kind: str) -> Any:
+    return yaml.safe_load(text) if kind == "YAML" else json.loads(text)
 
 
 def refuse_outside(file: Path, folder: Path) -> None:

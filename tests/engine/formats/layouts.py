@@ -218,3 +218,25 @@ def write_dictionary_learning(folder: Path, kind: str, state: dict[str, Tensor],
     stated = {"dict_class": kind, "activation_dim": D_IN, "dict_size": N, "layer": 3, "lm_name": "pythia-70m"}
     (folder / "config.json").write_text(json.dumps({"trainer": stated | trainer, "buffer": {"ctx_len": 128}}))
     return folder
+
+
+def write_circuit_tracer(file: Path, drawn: Drawn, skip: Tensor | None = None, **config: str) -> Path:
+    """W_enc and W_dec both (n_features, width); the set's config.yaml where anything is said."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        "W_enc": drawn.encoder.T.contiguous(),
+        "W_dec": drawn.decoder,
+        "b_enc": drawn.b_enc,
+        "b_dec": drawn.b_dec,
+    }
+    save_file(tensors | ({} if skip is None else {"W_skip": skip}), file)
+    if config:
+        lines = [f"{key}: {json.dumps(value)}" for key, value in {"model_kind": "transcoder_set", **config}.items()]
+        file.with_name("config.yaml").write_text("\n".join(lines))
+    return file
+
+
+def write_qresearch(file: Path, drawn: Drawn) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(linear_tensors(drawn), file)
+    return file

@@ -140,6 +140,29 @@ def test_attention_output(tmp_path: Path) -> None:
     torch.testing.assert_close(sae.encode(heads), features, rtol=1e-5, atol=1e-5)
 
 
+def test_circuit_tracer(tmp_path: Path) -> None:
+    drawn = draw(D_OUT)
+    skip = torch.randn(D_OUT, D_IN, generator=torch.Generator().manual_seed(9))
+    sae = load_sae(layouts.write_circuit_tracer(tmp_path / "plain" / "layer_6.safetensors", drawn))
+    features = torch.relu(drawn.p)
+    check(sae, drawn.x, features, drawn.decoded(features))
+    assert (sae.hook_point, sae.hook_point_out) == ("blocks.6.mlp.hook_in", "blocks.6.hook_mlp_out")
+    hooks = {"feature_input_hook": "hook_resid_mid", "feature_output_hook": "mlp.hook_out"}
+    file = tmp_path / "skips" / "layer_6.safetensors"
+    skips = load_sae(layouts.write_circuit_tracer(file, drawn, skip, model_name="google/gemma-3-1b", **hooks))
+    check(skips, drawn.x, features, drawn.decoded(features) + drawn.x @ skip.T)
+    assert (skips.hook_point, skips.hook_point_out) == ("blocks.6.hook_resid_mid", "model.layers.6.mlp")
+    assert (skips.model_name, skips.transcoder) == ("google/gemma-3-1b", True)
+
+
+def test_qresearch(tmp_path: Path) -> None:
+    drawn = draw()
+    sae = load_sae(layouts.write_qresearch(tmp_path / "DeepSeek-R1-Distill-Llama-8B-SAE-l19.pt", drawn))
+    features = torch.relu(drawn.p)
+    check(sae, drawn.x, features, drawn.decoded(features))
+    assert (sae.hook_point, sae.model_name) == ("blocks.19.hook_resid_post", "deepseek-ai/DeepSeek-R1-Distill-Llama-8B")
+
+
 @pytest.mark.parametrize("centred", [True, False])
 @pytest.mark.parametrize("turned", [True, False])
 def test_plain_tensors_are_read_as_described(tmp_path: Path, turned: bool, centred: bool) -> None:
