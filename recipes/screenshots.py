@@ -1,4 +1,4 @@
-"""The pages as pictures: 1280 and 390 pixels wide, light and dark, into screenshots/; --docs writes the README's two.
+"""The pages as pictures, at three widths, light and dark, into screenshots/; --docs writes the README's two.
 
 python recipes/screenshots.py [--docs]
 Serves featurescope.db of the current folder (make run makes it) on a free port.
@@ -19,12 +19,18 @@ from playwright.sync_api import Browser, sync_playwright
 PAGES = {
     "home": "/",
     "dictionary": "/dictionaries/demo?sort=-max_activation",
+    "cards": "/dictionaries/demo?view=cards&sort=-density",
+    "refused": "/dictionaries/demo?min_density=50&max_density=3",
     "feature": "/dictionaries/demo/features/{feature}",
+    "lines": "/dictionaries/demo/features/{feature}?view=line",
+    "strength": "/dictionaries/demo/features/{feature}?group=interval-3&bars=log",
+    "sentence": "/dictionaries/demo/sentences/3",
     "live": "/dictionaries/demo/live?text=The+goalkeeper+tipped+the+ball+over+the+bar,+and+the+crowd+went+silent.",
     "search": "/search?q=tennis",
+    "definitions": "/definitions",
     "api": "/api/docs",
 }
-SIZES = {"wide": (1280, 900), "phone": (390, 844)}
+SIZES = {"wide": (1280, 900), "phone": (390, 844), "small": (320, 640)}
 
 
 def main() -> None:
@@ -63,7 +69,7 @@ def shoot(browser: Browser, base: str, feature: str, for_docs: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for scheme in ("light",) if for_docs else ("light", "dark"):
         for size, (width, height) in SIZES.items():
-            if for_docs and size == "phone":
+            if for_docs and size != "wide":
                 continue
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
             for name, path in PAGES.items():

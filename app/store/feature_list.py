@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, func, literal, or_, select, union
+from sqlalchemy.orm import Session, aliased
 
 from app.domain import Dictionary, FeatureSummary, Slice
 from app.errors import Invalid, NotFound
@@ -19,6 +19,9 @@ from app.store.features import SUMMARY, to_summary
 from app.store.tables import FIRES, PROMOTES, FeatureRow, FeatureTokenRow, LabelRow, folded
 
 Value = int | float | str | None
+_SMALL = 5000  # features that are sooner sorted than looked for along an order
+_LAST_CHARACTER = "\U0010ffff"
+_DIGITS = 9  # of an index
 
 
 class Sort(StrEnum):
@@ -55,6 +58,11 @@ class FeatureFilter:
     token: str | None = None
     promotes: str | None = None
 
+    @property
+    def names_tokens(self) -> bool:
+        """Whether the features that match are listed by token, so that they can be had without looking at others."""
+        return any(asked is not None for asked in (self.q, self.token, self.promotes))
+
     def __post_init__(self) -> None:
         _check_range("density", self.min_density, self.max_density)
         _check_range("largest activation", self.min_max_activation, self.max_max_activation)
@@ -67,40 +75,46 @@ def list_features(
     session: Session, dictionary: Dictionary, matching: FeatureFilter, sort: Sort, cursor: str | None, limit: int
 ) -> Slice[FeatureSummary]:
     """One page. Features without the value that is sorted by (label, score) come last, whichever the direction."""
-    order = _Order.of(sort)
+    total = count_features(session, dictionary, matching)
+    order = _Order.of(sort, is_small=total <= _SMALL and matching.names_tokens)
     name = (dictionary.id, sort, matching)
     place = None
     if cursor is not None:
         value, index = read_cursor(name, cursor, order.kinds, int)
         place = _Place(value, cast(int, index))
-    query = _matching(dictionary, matching, select(*SUMMARY, LabelRow.text, order.column), with_names=True)
-    rows = _rows(session, query, order, place, limit + 1)
+    rows = _rows(session, dictionary, matching, (*SUMMARY, LabelRow.text, order.column), order, place, limit + 1)
     items = [to_summary(row, label, dictionary.n_tokens) for *row, label, _ in rows[:limit]]
     following = make_cursor(name, (rows[limit - 1][-1], items[-1].index)) if len(rows) > limit else None
-    return Slice(items, following, count_features(session, dictionary, matching))
+    return Slice(items, following, total)
 
 
 def count_features(session: Session, dictionary: Dictionary, matching: FeatureFilter) -> int:
     if matching == NO_FILTER:
         return dictionary.n_features
-    query = select(func.count()).select_from(FeatureRow)
-    return session.scalar(_matching(dictionary, matching, query, _asks_names(matching))) or 0
+    if matching == FeatureFilter(labelled=False):
+        return dictionary.n_features - count_features(session, dictionary, FeatureFilter(labelled=True))
+    columns, sets = _of_columns(dictionary, matching), _of_sets(dictionary, matching)
+    if not columns and len(sets) == 1:  # counted where they are listed, without a look at the features themselves
+        query = select(func.count()).select_from(sets[0].subquery())
+    else:
+        query = select(func.count()).select_from(FeatureRow).where(*_conditions(dictionary, matching))
+    return session.scalar(query) or 0
 
 
 def list_neighbors(
     session: Session, dictionary: Dictionary, matching: FeatureFilter, sort: Sort, index: int
 ) -> tuple[int | None, int | None]:
     """The features before and after this one in a list (whether or not it is in the list itself). Raises NotFound."""
-    order = _Order.of(sort)
-    own = _named(dictionary, select(order.column).select_from(FeatureRow))
-    found = session.execute(own.where(FeatureRow.index == index)).first()
+    is_small = matching.names_tokens and count_features(session, dictionary, matching) <= _SMALL
+    order = _Order.of(sort, is_small)
+    own = _with_names(dictionary, select(order.column).select_from(FeatureRow))
+    own = own.where(FeatureRow.dictionary == dictionary.key, FeatureRow.index == index)
+    found = session.execute(own).first()
     if found is None:
         raise NotFound(f"{dictionary.id} has features 0 to {dictionary.n_features - 1}, not {index}.")
     place = _Place(found[0], index)
-    with_names = order.nullable or _asks_names(matching)
-    query = _matching(dictionary, matching, select(FeatureRow.index), with_names)
-    before = _rows(session, query, order.turned(), place, 1)
-    after = _rows(session, query, order, place, 1)
+    before = _rows(session, dictionary, matching, (FeatureRow.index,), order.turned(), place, 1)
+    after = _rows(session, dictionary, matching, (FeatureRow.index,), order, place, 1)
     return (before[0][0] if before else None), (after[0][0] if after else None)
 
 
@@ -112,7 +126,7 @@ def draw_feature(
     if n == 0:
         return None
     # Any fixed order serves a draw, so none is asked for: the database takes its cheapest.
-    query = _matching(dictionary, matching, select(FeatureRow.index), _asks_names(matching))
+    query = select(FeatureRow.index).where(*_conditions(dictionary, matching))
     found: int | None = session.scalar(query.offset(pick(n)).limit(1))
     return found
 
@@ -139,22 +153,28 @@ class _Order:
         return type(None) in self.kinds
 
     @classmethod
-    def of(cls, sort: Sort) -> "_Order":
-        return cls(*_COLUMNS[sort.removeprefix("-")], descending=sort.startswith("-"))
+    def of(cls, sort: Sort, is_small: bool = False) -> "_Order":
+        """is_small: few features match, so they are found first and then sorted; else the order is walked, and what
+        does not match is left out. The database cannot know which is cheaper, and a plain sum keeps it from a walk."""
+        column, kinds = _COLUMNS[sort.removeprefix("-")]
+        walks = not is_small or type(None) in kinds or column is FeatureRow.index
+        return cls(column if walks else column + 0, kinds, descending=sort.startswith("-"))
 
     def turned(self) -> "_Order":
         return _Order(self.column, self.kinds, not self.descending, not self.backwards)
 
     def parts(self, place: _Place | None) -> list["_Part"]:
         """The rows behind the place, as stretches that follow one another, each answered by an index."""
-        by_index = FeatureRow.index.desc() if self.backwards else FeatureRow.index.asc()
         by_value = self.column.desc() if self.descending else self.column.asc()
-        valued = _Part(self._valued(place), (by_value,) if self.column is FeatureRow.index else (by_value, by_index))
+        if self.column is FeatureRow.index:
+            return [_Part(self._valued(place), (by_value,))]
+        valued = _Part(self._valued(place), (by_value, self._by_index), from_labels=self.nullable)
         if not self.nullable:
             return [valued]
         empty = [self.column.is_(None)]
         if place is not None and place.value is None:
-            empty.append(self._index_beyond(place))
+            empty.append(FeatureRow.index < place.index if self.backwards else FeatureRow.index > place.index)
+        by_index = FeatureRow.index.desc() if self.backwards else FeatureRow.index.asc()
         parts = [valued, _Part(empty, (by_index,))]
         if self.backwards:
             parts.reverse()
@@ -171,14 +191,26 @@ class _Order:
             return [self.column <= place.value, or_(self.column < place.value, self._index_beyond(place))]
         return [self.column >= place.value, or_(self.column > place.value, self._index_beyond(place))]
 
-    def _index_beyond(self, place: _Place) -> ColumnElement[bool]:
-        return FeatureRow.index < place.index if self.backwards else FeatureRow.index > place.index
+    def _index_beyond(self, place: _Place) -> Any:
+        return self._index < place.index if self.backwards else self._index > place.index
+
+    @property
+    def _by_index(self) -> Any:
+        return self._index.desc() if self.backwards else self._index.asc()
+
+    @property
+    def _index(self) -> Any:
+        """A feature's index, from the table that the order is walked in."""
+        return LabelRow.feature if self.nullable else FeatureRow.index
 
 
 @dataclass(frozen=True)
 class _Part:
+    """from_labels: only features with a name, found by their names."""
+
     conditions: Sequence[ColumnElement[bool]]
     terms: Sequence[Any]
+    from_labels: bool = False
 
 
 # What is sorted by, and the types of its values.
@@ -192,31 +224,47 @@ _COLUMNS: dict[str, tuple[Any, tuple[type, ...]]] = {
 }
 
 
-def _rows(session: Session, query: Select[Any], order: _Order, place: _Place | None, limit: int) -> list[Any]:
+def _rows(
+    session: Session,
+    dictionary: Dictionary,
+    matching: FeatureFilter,
+    columns: Sequence[Any],
+    order: _Order,
+    place: _Place | None,
+    limit: int,
+) -> list[Any]:
+    """Up to `limit` features that match, behind the place in this order."""
     rows: list[Any] = []
     for part in order.parts(place):
-        if len(rows) < limit:
-            asked = query.where(*part.conditions).order_by(*part.terms).limit(limit - len(rows))
-            rows += session.execute(asked).all()
+        if len(rows) == limit:
+            break
+        query = select(*columns).where(*_conditions(dictionary, matching), *part.conditions)
+        if part.from_labels:
+            is_feature = and_(FeatureRow.dictionary == dictionary.key, FeatureRow.index == LabelRow.feature)
+            query = query.select_from(LabelRow).join(FeatureRow, is_feature)
+            query = query.where(LabelRow.dictionary_id == dictionary.id, LabelRow.is_name)
+        else:
+            query = _with_names(dictionary, query.select_from(FeatureRow))
+        rows += session.execute(query.order_by(*part.terms).limit(limit - len(rows))).all()
     return rows
 
 
-def _named(dictionary: Dictionary, query: Select[Any]) -> Select[Any]:
+def _with_names(dictionary: Dictionary, query: Select[Any]) -> Select[Any]:
+    """The features, each with the label that it is called by, if any."""
     named = and_(LabelRow.dictionary_id == dictionary.id, LabelRow.feature == FeatureRow.index, LabelRow.is_name)
-    return query.outerjoin(LabelRow, named).where(FeatureRow.dictionary == dictionary.key)
-
-
-def _asks_names(matching: FeatureFilter) -> bool:
-    return matching.q is not None or matching.labelled is not None
-
-
-def _matching(dictionary: Dictionary, matching: FeatureFilter, query: Select[Any], with_names: bool) -> Select[Any]:
-    """The query over the features that match. with_names: joined with what each is called."""
-    query = _named(dictionary, query) if with_names else query.where(FeatureRow.dictionary == dictionary.key)
-    return query.where(*_conditions(dictionary, matching))
+    return query.outerjoin(LabelRow, named)
 
 
 def _conditions(dictionary: Dictionary, matching: FeatureFilter) -> list[ColumnElement[bool]]:
+    found = [FeatureRow.dictionary == dictionary.key, *_of_columns(dictionary, matching)]
+    found += [FeatureRow.index.in_(some) for some in _of_sets(dictionary, matching)]
+    if matching.labelled is False:
+        found.append(FeatureRow.index.not_in(_names(dictionary)))
+    return found
+
+
+def _of_columns(dictionary: Dictionary, matching: FeatureFilter) -> list[ColumnElement[bool]]:
+    """What is asked of a feature's own columns."""
     found: list[ColumnElement[bool]] = []
     tokens = FeatureRow.n_active_tokens
     if matching.min_density is not None:
@@ -229,24 +277,43 @@ def _conditions(dictionary: Dictionary, matching: FeatureFilter) -> list[ColumnE
         found.append(FeatureRow.max_activation <= matching.max_max_activation)
     if matching.alive is not None:
         found.append(tokens > 0 if matching.alive else tokens == 0)
-    if matching.labelled is not None:
-        found.append(LabelRow.id.is_not(None) if matching.labelled else LabelRow.id.is_(None))
-    if matching.token is not None:
-        exact = FeatureTokenRow.token == folded(matching.token)
-        found.append(FeatureRow.index.in_(_with_token(dictionary, FIRES, exact)))
-    if matching.promotes is not None:
-        exact = FeatureTokenRow.token == folded(matching.promotes)
-        found.append(FeatureRow.index.in_(_with_token(dictionary, PROMOTES, exact)))
-    if matching.q is not None:
-        held = FeatureTokenRow.token.contains(folded(matching.q), autoescape=True)
-        any_of = [
-            func.lower(LabelRow.text).contains(matching.q.lower(), autoescape=True),
-            FeatureRow.index.in_(_with_token(dictionary, FIRES, held)),
-        ]
-        if matching.q.strip().isdecimal() and len(matching.q.strip()) <= 9:
-            any_of.append(FeatureRow.index == int(matching.q))
-        found.append(or_(*any_of))
     return found
+
+
+def _of_sets(dictionary: Dictionary, matching: FeatureFilter) -> list[Any]:
+    """The features listed elsewhere, by name or by token, of which a feature has to be one."""
+    found: list[Any] = []
+    if matching.labelled:
+        found.append(_names(dictionary))
+    if matching.token is not None:
+        found.append(_with_token(dictionary, FIRES, FeatureTokenRow.token == folded(matching.token)))
+    if matching.promotes is not None:
+        found.append(_with_token(dictionary, PROMOTES, FeatureTokenRow.token == folded(matching.promotes)))
+    if matching.q is not None:
+        found.append(_found_by(dictionary, matching.q.strip()))
+    return found
+
+
+def _found_by(dictionary: Dictionary, q: str) -> CompoundSelect[Any]:
+    """Features whose name holds the words, that fire on a token that begins with them, or whose index they are."""
+    begins = folded(q)
+    is_begun = and_(FeatureTokenRow.token >= begins, FeatureTokenRow.token < begins + _LAST_CHARACTER)
+    parts = [
+        _names(dictionary, lambda text: func.lower(text).contains(q.lower(), autoescape=True)),
+        _with_token(dictionary, FIRES, is_begun),
+    ]
+    if q.isdecimal() and len(q) <= _DIGITS:
+        parts.append(select(literal(int(q))).where(literal(int(q) < dictionary.n_features)))
+    return union(*parts)
+
+
+def _names(dictionary: Dictionary, holds: Callable[[Any], Any] | None = None) -> Select[Any]:
+    """The features that have a name (that holds something)."""
+    name = aliased(LabelRow)
+    query = select(name.feature).where(
+        name.dictionary_id == dictionary.id, name.is_name, name.feature < dictionary.n_features
+    )
+    return query if holds is None else query.where(holds(name.text))
 
 
 def _with_token(dictionary: Dictionary, kind: int, condition: ColumnElement[bool]) -> Select[int]:

@@ -28,6 +28,10 @@ def features(session: Session, indexed: Indexed) -> list[Feature]:
     return [get_feature(session, indexed.dictionary, i) for i in range(N_FEATURES)]
 
 
+def fires_on_the(feature: Feature) -> bool:
+    return any(token.token.strip().lower() == "the" for token in feature.top_tokens)
+
+
 KEYS = {
     "index": lambda f: f.index,
     "density": lambda f: f.n_active_tokens,
@@ -65,7 +69,11 @@ def test_paging_gives_every_feature_once_in_order(
         (FeatureFilter(max_density=0.1), lambda f: f.density <= 0.1),
         (FeatureFilter(min_max_activation=1.0), lambda f: f.max_activation >= 1.0),
         (FeatureFilter(labelled=True), lambda f: False),
-        (FeatureFilter(q="7"), lambda f: f.index == 7 or any("7" in t.token for t in f.top_tokens)),
+        (FeatureFilter(q="7"), lambda f: f.index == 7 or any(t.token.strip().startswith("7") for t in f.top_tokens)),
+        (FeatureFilter(q="TE"), lambda f: any(t.token.strip().lower().startswith("te") for t in f.top_tokens)),
+        (FeatureFilter(max_max_activation=1.0), lambda f: f.max_activation <= 1.0),
+        (FeatureFilter(labelled=False, alive=True), lambda f: f.n_active_tokens > 0),
+        (FeatureFilter(token="the", min_density=0.05), lambda f: f.density >= 0.05 and fires_on_the(f)),
         (FeatureFilter(token="the"), lambda f: any(t.token.strip().lower() == "the" for t in f.top_tokens)),
         (FeatureFilter(promotes="the"), lambda f: any(t.token.strip().lower() == "the" for t in f.promoted)),
     ],
