@@ -55,11 +55,27 @@ ADDRESSES = (
     "/api/v1/search?q={}",
 )
 
+LIVE_ADDRESSES = (
+    "/dictionaries/tiny/live?text=x&follow={}&by={}",
+    "/dictionaries/tiny/features/3/try?text={}",
+    "/dictionaries/tiny/steer?prompt={}&feature=3&run=whole&max_new_tokens=1",
+    "/dictionaries/tiny/steer?prompt=x&feature=3&strength={}&mode={}&run=whole&max_new_tokens=1",
+    "/dictionaries/tiny/steer?prompt=x&feature={}&run={}",
+    "/dictionaries/tiny/steer?prompt=x&feature=3&seed={}&n_samples={}&temperature={}&run=whole&max_new_tokens=1",
+    "/dictionaries/tiny/steer/events?prompt={}&feature={}&max_new_tokens=1",
+    "/dictionaries/tiny/attribute?text={}",
+    "/dictionaries/tiny/attribute?text=x&target={}&versus={}&feature={}&n={}",
+    "/dictionaries/tiny/attribute?text=x&target_word={}&token={}",
+    "/dictionaries/tiny/find?having={}&lacking={}",
+)
 
-@pytest.mark.parametrize("address", ADDRESSES)
+
+@pytest.mark.parametrize(
+    "address", [*ADDRESSES, *(pytest.param(address, marks=pytest.mark.slow) for address in LIVE_ADDRESSES)]
+)
 def test_an_odd_address_is_answered_without_a_server_error(client: TestClient, address: str) -> None:
     for odd in ODD:
-        answer = client.get(address.format(odd))
+        answer = client.get(address.replace("{}", odd))
         assert answer.status_code < 500, odd
 
 
