@@ -130,7 +130,7 @@ class LoadedModels:
 
     def n_bytes(self) -> int:
         """Of all weights held."""
-        return sum(held.value.n_bytes() for held in self._held.values() if held.value is not None)
+        return sum(held.value.n_bytes() for held in list(self._held.values()) if held.value is not None)
 
     def _load_both(self, dictionary: Dictionary) -> None:
         keys = (_model_key(dictionary), _sae_key(dictionary))

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -108,7 +108,7 @@ class ModelThread:
         return step.result.result()
 
     def _serve(self) -> None:
-        if hasattr(os, "setpriority"):
+        with suppress(AttributeError, OSError):  # another system, or one that forbids it
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while (steps := self._next()) is not None:
             _run([step for step in steps if _is_wanted(step)])
