@@ -1,6 +1,6 @@
 """Ten minutes of mixed live load on a real server: its memory, and what it answered.
 
-python -m bench.soak [--minutes 10] [--clients 8]
+python -m bench.soak [--minutes 10] [--clients 8] [--db featurescope.db]
 
 Clients draw from activations, steering (some leave in the middle), attribution, finding by examples, pages, and bodies
 that are no good, over the bundled demo. The last line is JSON: resident memory in MB after a first minute and at the
@@ -31,9 +31,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--db", type=Path, help="a database with the dictionary demo (default: one is made)")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(soak(make_demo(Path(folder)), 60 * asked.minutes, asked.clients)))
+        database = asked.db or make_demo(Path(folder))
+        print(json.dumps(soak(database, 60 * asked.minutes, asked.clients)))
 
 
 def soak(database: Path, seconds: float, clients: int) -> dict[str, object]:

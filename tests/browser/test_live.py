@@ -55,8 +55,8 @@ def test_a_reader_steers_a_text_and_reads_it_beside_the_base(page: Page, address
     page.locator("#prompt").fill("The best thing about")
     page.locator("input[name=strength]").first.fill("4")
     page.get_by_text("How it is written").click()
-    page.locator("input[name=max_new_tokens]").fill("60")
-    page.get_by_role("button", name="Write").click()
+    page.locator("input[name=max_new_tokens]").fill("30")
+    page.get_by_role("button", name="Write").click(timeout=60_000)  # without scripts it waits for the whole
     streams = page.locator("footer button").is_visible()  # it is shown by a script
     expect(page).to_have_url(re.compile("run=stream" if streams else "run=whole"), timeout=60_000)
     if streams:
