@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from app.engine.loaded_models import Loaded
+from app.engine.requests import check_characters
 from app.engine.tokens import encode, token_text, windows
 from app.errors import Invalid
 from app.live import Attribution, AttributionRequest, FeatureContribution, NextToken
@@ -109,6 +110,7 @@ def token_id(loaded: Loaded, given: int | str) -> int:
         if not 0 <= given < loaded.model.n_vocabulary:
             raise Invalid(f"{loaded.model.name} has tokens 0 to {loaded.model.n_vocabulary - 1}, not {given}.")
         return given
+    check_characters(given)
     for text in (f" {given}", given) if given[:1].isalnum() else (given,):
         ids, _ = encode(loaded.model.tokenizer, text)
         if len(ids) == 1:

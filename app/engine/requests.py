@@ -18,6 +18,11 @@ def check_text(text: str, most: int) -> None:
         raise Invalid("The text is empty; type a sentence.")
     if len(text) > most:
         raise Invalid(f"The text has {len(text):,} characters; at most {most:,} are run at once (setting max_text).")
+    check_characters(text)
+
+
+def check_characters(text: str) -> None:
+    """Raises Invalid for what no tokenizer takes."""
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise Invalid("The text holds half of a surrogate pair, which is no character; send it as valid Unicode.")
 

@@ -117,7 +117,7 @@ def test_tokens_are_given_by_id_or_by_text(loaded: Loaded) -> None:
     assert token_id(loaded, " the") == the
     assert token_id(loaded, "the") == the
     assert token_id(loaded, 7) == 7
-    for wrong in (-1, 10**9, "several words of it", ""):
+    for wrong in (-1, 10**9, "several words of it", "", "\ud800"):
         with pytest.raises(Invalid):
             token_id(loaded, wrong)
     with pytest.raises(Invalid, match="the same"):
