@@ -69,21 +69,21 @@ class SiteReader:
 
 def shares(acts: Tensor, reading: Reading, topic_of: list[str]) -> dict[str, float]:
     """Of the live columns of acts (n_tokens, n): how many, and what share is token-only and contextual."""
-    n_sentences = int(reading.sentences.max()) + 1
+    lengths = torch.bincount(reading.sentences)
+    starts = (lengths.cumsum(0) - lengths).tolist()
+    peaks = torch.segment_reduce(acts, "max", lengths=lengths, initial=0)
+    best = peaks.topk(TOP, dim=0)
     live = token_only = contextual = 0
-    for column in acts.T:
-        peaks = torch.zeros(n_sentences).scatter_reduce(0, reading.sentences, column, "amax")
-        best = peaks.topk(TOP)
-        shown = best.indices[best.values > 0].tolist()
+    for feature, (values, sentences) in enumerate(zip(best.values.T, best.indices.T, strict=True)):
+        shown = sentences[values > 0].tolist()
+        live += bool(shown)
         if len(shown) < 5:
-            live += bool(shown)
             continue
-        live += 1
-        at_peak = (column == peaks[reading.sentences]) & (column > 0)
-        tokens: dict[int, int] = {}
-        for row in at_peak.nonzero()[:, 0].tolist():
-            tokens.setdefault(int(reading.sentences[row]), int(reading.token_ids[row]))
-        most_token = Counter(tokens[s] for s in shown).most_common(1)[0][1] / len(shown)
+        tokens = []
+        for sentence in shown:
+            rows = slice(starts[sentence], starts[sentence] + int(lengths[sentence]))
+            tokens.append(int(reading.token_ids[rows][acts[rows, feature].argmax()]))
+        most_token = Counter(tokens).most_common(1)[0][1] / len(shown)
         most_topic = Counter(topic_of[s] for s in shown).most_common(1)[0][1] / len(shown)
         token_only += most_token >= 0.6
         contextual += most_token <= 0.3 and most_topic >= 0.4
