@@ -52,8 +52,10 @@ class Doorkeeper:
         return await run_in_threadpool(self._find, request)
 
     def token(self, secret: str, address: str) -> Token:
-        """The token of this secret. Raises NotSignedIn where it is not good, TooMany for too many wrong ones."""
-        self.failures.check(address)
+        """The token of this secret. Raises NotSignedIn where it is not good, TooMany for too many wrong ones.
+
+        A good one is never refused for wrong ones from the same address: others may sit behind it.
+        """
         with self._database.read() as session:
             found = find_token(session, secret)
         now = datetime.now(UTC)

@@ -29,14 +29,6 @@ class Limit:
                 raise TooMany(f"Too many {self.what}; try again in {wait} seconds.", wait)
             self._put(who, left - 1)
 
-    def check(self, who: str) -> None:
-        """Raises TooMany as `take` would, and takes nothing: for what counts only where it fails."""
-        with self._lock:
-            left = self._left(who)
-        if left < 1:
-            wait = math.ceil((1 - left) * self.seconds / self.most)
-            raise TooMany(f"Too many {self.what}; try again in {wait} seconds.", wait)
-
     def _left(self, who: str) -> float:
         left, at = self._buckets.get(who, (float(self.most), 0.0))
         return min(float(self.most), left + (time.monotonic() - at) * self.most / self.seconds)

@@ -19,11 +19,19 @@ from app.serving import SSE_HEADERS, KnownActivationScales, Models, ReadSession,
 router = APIRouter(
     prefix="/dictionaries/{dictionary_id}/steer", tags=["live"], dependencies=[needs(Role.READ), live_call]
 )
+EVENT = {  # of each event, as OpenAPI describes a stream of them
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["token", "summary", "error"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
 EVENTS: Responses = {
     200: {
         "description": "Events `token` (a SteeredToken each), then one `summary` (a SteeringSummary), or, where the "
         "work could not go on, one `error` (a Problem).",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": EVENT}},
     }
 }
 

@@ -70,6 +70,8 @@ def _described(done: str, row: Any) -> str | None:
         history = state.attrs[attribute.key].history
         if attribute.key in UNSAID or (done == "changed" and not history.has_changes()):
             continue
+        if done != "changed" and getattr(row, attribute.key) is None:
+            continue
         values.append(f"{attribute.key}={_short(getattr(row, attribute.key))}")
     if done == "changed" and not values:
         return None

@@ -29,8 +29,8 @@ def set_person(session: Session, name: str, role: Role, dictionaries: Mapping[st
     if row is None:
         row = PersonRow(name=kept, created_at=datetime.now(UTC))
         session.add(row)
-    row.role = role
-    row.dictionaries = dict(dictionaries)
+    row.role = role.value
+    row.dictionaries = {id: given.value for id, given in dictionaries.items()}
     session.flush()
     return _to_grant(row)
 

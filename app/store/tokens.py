@@ -25,8 +25,8 @@ def create_token(
     row = TokenRow(
         hash=hash_secret(secret),
         name=checked_name(name),
-        role=role,
-        dictionaries=dict(dictionaries),
+        role=role.value,
+        dictionaries={id: given.value for id, given in dictionaries.items()},
         created_at=datetime.now(UTC),
         expires_at=expires_at,
         last_used_at=None,

@@ -79,13 +79,14 @@ def test_a_revoked_token_signs_its_browsers_out(serve: Serve, token_of: TokenOf)
     assert ada.get("/").status_code == 303
 
 
-def test_a_wrong_token_is_refused_on_the_page_and_soon_limited(serve: Serve) -> None:
+def test_a_wrong_token_is_refused_on_the_page_and_soon_limited(serve: Serve, token_of: TokenOf) -> None:
     client = serve(access="token")
     for _ in range(10):
         refused = sign_in(client, "fscope_guess")
         assert refused.status_code == 401
         assert "not known here" in Page(401, refused.text).text("[role=alert]")
     assert sign_in(client, "fscope_guess").status_code == 429
+    assert sign_in(client, token_of("Ada", Role.READ)).status_code == 303
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example", "//evil.example", "/\\evil.example", "evil", "/\nx"])

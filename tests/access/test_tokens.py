@@ -112,6 +112,7 @@ def test_wrong_tokens_are_limited_by_address(serve: Serve, token_of: TokenOf) ->
     refused = client.get("/api/v1/dictionaries", headers=bearer("fscope_guess"))
     assert refused.status_code == 429
     assert 0 < int(refused.headers["retry-after"]) <= 300
+    assert client.get("/api/v1/dictionaries", headers=good).status_code == 200, "others sit behind the address too"
     other = serve("10.1.1.1", access="token")
     assert other.get("/api/v1/dictionaries", headers=good).status_code == 200
 
