@@ -1,6 +1,8 @@
 """Features: a dictionary's list with its sorts and filters, and one feature whole."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 
 from app.access.routes import needs
 from app.api.parameters import Cursor, Filter, Limit, StoredDictionary, problems
@@ -30,6 +32,14 @@ def read_features(
 
 
 @router.get("/{index}", summary="One feature", responses=problems(404, 422, 500, 503))
-def read_feature(dictionary: StoredDictionary, index: int, session: ReadSession) -> Feature:
+def read_feature(
+    dictionary: StoredDictionary,
+    index: int,
+    session: ReadSession,
+    response: Response,
+    download: Annotated[bool, Query(description="As a file to keep.")] = False,
+) -> Feature:
     """Every statistic of one feature, its logits, neighbours and labels."""
+    if download:
+        response.headers["content-disposition"] = f'attachment; filename="{dictionary.id}-{index}.json"'
     return Feature.of(get_feature(session, dictionary, index), list_labels(session, dictionary, index))

@@ -80,11 +80,13 @@ def matching_sentences(session: Session, sought: Sought, first: int, last: int, 
     return select(rowid).where(holds, rowid.between(first, last)).order_by(rowid).limit(limit)
 
 
-def matching_labels(session: Session, sought: Sought, *columns: Any) -> Select[Any]:
+def matching_labels(session: Session, sought: Sought, dictionary_ids: Sequence[str], *columns: Any) -> Select[Any]:
     """These columns of the labels that hold what is sought."""
     query = select(*columns).where(_holds(session, "label_words", LabelRow.words, sought))
     if is_postgresql(session):
-        return query
+        return query.where(LabelRow.dictionary_id.in_(dictionary_ids))
+    # Nothing is added to the id, so that SQLite begins with the words and not with a dictionary's labels.
+    query = query.where((LabelRow.dictionary_id + "").in_(dictionary_ids))
     return query.select_from(_LABEL_WORDS).join(LabelRow, LabelRow.id == _LABEL_WORDS.c.rowid)
 
 

@@ -20,7 +20,7 @@ from app.store.search_index import first_place
 from app.store.search_query import SearchQuery, Term, parse_query
 from app.store.tables import FIRES, ExampleRow, FeatureTokenRow, LabelRow, SearchedSentenceRow, folded
 
-READ = 1000  # sentences, labels and tokens that one search reads of each kind
+READ = 500  # sentences, labels and tokens that one search reads of each kind
 READ_OF_EACH = 100  # of each dictionary at least, where a search goes over many
 OTHER_WORDS = 24  # of the vocabulary that may stand for what was typed, of each sort
 # What results are ordered by: how good the match is, then which feature it is.
@@ -50,7 +50,8 @@ def search(
         place = tuple(read_cursor(name, cursor, int, int, int, int, int, int))
         ranked = [item for item in ranked if item[0] > place]
     following = make_cursor(name, ranked[limit - 1][0]) if len(ranked) > limit else None
-    hits = describe_hits(session, [found for _, found in ranked[:limit]], dictionaries, loosened)
+    page = [replace(found, n_examples=-place[3]) for place, found in ranked[:limit]]
+    hits = describe_hits(session, page, dictionaries, loosened)
     return SearchResults(
         hits=Slice(hits, following, total),
         kinds={name: n for number, name in enumerate(KINDS) if (n := _n_features(every, number))},
@@ -87,7 +88,7 @@ def _ranked(every: Iterable[Found]) -> list[tuple[Place, Found]]:
     ranked = []
     for feature, found in best.items():
         place = (found.kind, found.piece, -found.stars, -n_examples[feature], *feature)
-        ranked.append((place, replace(found, n_examples=n_examples[feature])))
+        ranked.append((place, found))
     return sorted(ranked, key=itemgetter(0))
 
 
@@ -117,7 +118,7 @@ def _in_labels(
     columns = (LabelRow.dictionary_id, LabelRow.feature, LabelRow.stars, LabelRow.id)
     found = []
     for piece, sought in enumerate(_sought("words", query, loosened)):
-        labels = matching_labels(session, sought, *columns).where(LabelRow.dictionary_id.in_(keys)).limit(READ)
+        labels = matching_labels(session, sought, list(keys), *columns).limit(READ)
         for id, feature, stars, label in session.execute(labels):
             found.append(Found(LABEL, (keys[id], feature), piece, stars, 0, label))
     return found

@@ -72,6 +72,8 @@ def _term(quoted: str | None, plain: str | None) -> Term | None:
     is_prefix = quoted is None and len(text) > 1 and text[-1] == "*" and text[-2].isalnum()
     text = text.removesuffix("*") if is_prefix else text
     found = tuple(spaced(text).split())
+    # What begins with one letter is most of a corpus: there the commonest such words do, as for any word.
+    is_prefix = is_prefix and len(text) > 1
     return Term(text, found, is_prefix, quoted is not None) if found else None
 
 

@@ -41,7 +41,7 @@ def test_signs_mean_something_only_where_they_can() -> None:
     query = parse_query('net -"two words" -play well-known -- "open phrase')
     assert [term.text for term in query.wanted] == ["net", "well-known", "--", "open phrase"]
     assert [term.text for term in query.excluded] == ["two words", "play"]
-    assert [term.is_prefix for term in parse_query("ten* a** * x*").wanted] == [True, False, False, True]
+    assert [term.is_prefix for term in parse_query("ten* a** * xy* x*").wanted] == [True, False, False, True, False]
 
 
 @pytest.mark.parametrize("q", ["", "  ", "\t", "-tennis", '-"a b" -c'])
