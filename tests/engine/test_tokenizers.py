@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
 from app.engine.tokens import encode, plain_offsets, token_text, windows
 from tests.engine.tokenizers import KINDS
@@ -69,13 +71,16 @@ def test_a_word_is_where_its_token_says(tokenizer: Any) -> None:
     assert held == shown
 
 
-def test_newlines_are_held_by_their_own_tokens() -> None:
-    """Offsets that are trimmed of spaces would give them to the next word."""
-    tokenizer = plain_offsets(KINDS["byte-level BPE"](None))
-    text = "match\n\n\nserve   x"
-    held = [text[span.start : span.end] for span in encode(tokenizer, text)[1]]
-    assert "".join(piece for piece in held if "\n" in piece) == "\n\n\n"
-    assert held[-1].strip(" ") == "x"
+def test_a_space_stays_with_the_token_that_ends_in_it() -> None:
+    """Offsets that a post-processor trims of spaces (Pythia, Llama 3) would give it to the next token."""
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    made.post_processor = processors.ByteLevel(trim_offsets=True)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    made.train_from_iterator(["end. "] * 9, trainers.BpeTrainer(vocab_size=261, initial_alphabet=alphabet))
+    tokenizer = plain_offsets(PreTrainedTokenizerFast(tokenizer_object=made))
+    text = "end. end."
+    assert next(text[span.start : span.end] for span in encode(tokenizer, text)[1]) == "end. "
 
 
 def test_a_slow_tokenizer_that_does_not_know_a_word_gives_it_its_place(tmp_path: Any) -> None:
