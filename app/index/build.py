@@ -11,6 +11,7 @@ import torch
 from app.domain import Dictionary, Json
 from app.engine.hook_points import HookPoint, parse_hook_point
 from app.engine.language_model import DTYPES, LanguageModel, load_language_model
+from app.engine.nonlinearities import AbsTopK
 from app.engine.published import hub_name, open_sae
 from app.engine.sae import Sae, check_fits
 from app.errors import Conflict, Invalid
@@ -99,6 +100,8 @@ def make_reader(options: BuildOptions, model: LanguageModel, sae: Sae) -> Reader
         say(f"Warning: the SAE says it was trained on {sae.model_name}, and this is {model.name}.")
     if options.hook is not None and sae.hook_point is not None and hook != _own_hook(model, sae.hook_point):
         say(f"Warning: the SAE says it reads {sae.hook_point}; --hook {options.hook} is used.")
+    if isinstance(sae.nonlinearity, AbsTopK):
+        say("Warning: the features of an AbsTopK SAE fire in both directions; the index holds the positive side alone.")
     # What the SAE was trained with; unsaid, a BOS where the tokenizer has one of its own.
     has_bos = model.tokenizer.bos_token_id is not None or model.family.encoder
     told = sae.prepend_bos if options.prepend_bos is None else options.prepend_bos
