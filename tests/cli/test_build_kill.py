@@ -21,6 +21,12 @@ pytestmark = pytest.mark.slow
 N_KILLS = 20
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> None:
+    """A shell that starts the tests in the background has Ctrl-C ignored, and what they start would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="module")
 def arguments(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     corpus = tmp_path_factory.mktemp("corpus") / "many.txt"

@@ -2,19 +2,15 @@
 
 import json
 import os
-import resource
-import signal
 import socket
-import sqlite3
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.server import COMMAND, environment, run, serving, start
+from tests.server import environment, run, serving
 from tests.tiny import Tiny
 
 pytestmark = pytest.mark.slow
@@ -73,58 +69,6 @@ def test_a_port_in_use_is_said_at_once(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "in use" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_a_build_that_was_stopped_is_not_seen_and_goes_on(tiny: Tiny, tmp_path: Path, stop: signal.Signals) -> None:
-    corpus = tmp_path / "many.txt"
-    corpus.write_text("\n".join(f"{text} {n}" for n in range(250) for text in tiny.texts[:42]))
-    arguments = index_arguments(tiny, "--quality-tokens", "0")
-    arguments[arguments.index(str(tiny.corpus))] = str(corpus)
-    process = start(arguments, tmp_path)
-    firings = tmp_path / "featurescope.db.builds" / "tiny" / "recording"
-    until = time.monotonic() + 60
-    while not any(file.stat().st_size > 6_000_000 for file in firings.glob("*")):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    process.send_signal(stop)
-    process.wait(30)
-    assert process.returncode != 0
-    assert run(["dictionaries"], tmp_path).stdout == ""
-    done = run(arguments, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert ("Going on" in done.stderr) == (stop is signal.SIGINT)
-
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    assert run(arguments, whole).returncode == 0
-    columns = 'SELECT "index", n_active_tokens, n_active_sentences, max_activation FROM features ORDER BY "index"'
-    with sqlite3.connect(tmp_path / "featurescope.db") as one, sqlite3.connect(whole / "featurescope.db") as other:
-        assert one.execute(columns).fetchall() == other.execute(columns).fetchall()
-
-
-def test_a_full_disk_is_one_sentence_and_the_build_goes_on_later(tiny: Tiny, tmp_path: Path) -> None:
-    def small_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, 80_000))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    run(["doctor", "--db", "featurescope.db"], tmp_path)
-    full = subprocess.run(
-        [*COMMAND, *index_arguments(tiny)],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        preexec_fn=small_files,
-        timeout=120,
-        check=False,
-    )
-    assert full.returncode == 1
-    assert "disk" in full.stderr.strip().splitlines()[-1].lower()
-    assert "Traceback" not in full.stderr
-    assert run(["dictionaries"], tmp_path).stdout == ""
-    assert run(index_arguments(tiny), tmp_path).returncode == 0
 
 
 def test_doctor_says_what_is_here(tmp_path: Path) -> None:
