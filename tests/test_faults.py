@@ -70,7 +70,7 @@ def check_nothing_is_lost(url: str, traffic: Traffic) -> None:
         database.close()
 
 
-def wait_for(condition: object, seconds: float = 30) -> None:
+def wait_for(condition: object, seconds: float = 90) -> None:
     assert callable(condition)
     until = time.monotonic() + seconds
     while not condition():

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Integer, and_, cast, exists, func, select
 from sqlalchemy.orm import Session
@@ -28,6 +28,7 @@ from app.store.write import remove_unfinished
 OLD_BUILD = timedelta(days=1)  # a younger unfinished build may be running
 ROWS_AT_ONCE = 2000
 Report = Callable[[int, int], None]  # done, total
+T = TypeVar("T")
 _AGAIN = "index it again with --replace (labels are kept)"
 
 
@@ -168,7 +169,7 @@ def _check_blobs(session: Session, row: DictionaryRow, report: Callable[[int], N
     lengths: dict[int, int] = {}
     sentences = select(SentenceRow).where(_of(SentenceRow, row)).order_by(SentenceRow.number)
     for sentence in _streamed(session, sentences):
-        spans = _decoded(unpack_spans, sentence.boundaries)
+        spans = _decoded(partial(unpack_spans, sentence.boundaries))
         lengths[sentence.number] = len(spans or ())
         if spans is None or (spans[-1].end if spans else 0) != len(sentence.text):
             yield Finding(f"{row.id}: the tokens of sentence {sentence.number} do not cover it", _AGAIN)
@@ -181,7 +182,7 @@ def _check_blobs(session: Session, row: DictionaryRow, report: Callable[[int], N
         report(done)
     examples = select(ExampleRow).where(_of(ExampleRow, row)).order_by(ExampleRow.feature)
     for example in _streamed(session, examples):
-        found = _decoded(unpack_firings, example.firings)
+        found = _decoded(partial(unpack_firings, example.firings))
         n = lengths.get(example.sentence, 0)
         if found is None or any(position >= n for position in (*found[0], example.peak or 0)):
             yield Finding(f"{row.id}: an example of feature {example.feature} cannot be read", _AGAIN)
@@ -189,18 +190,20 @@ def _check_blobs(session: Session, row: DictionaryRow, report: Callable[[int], N
 
 def _check_feature(row: DictionaryRow, feature: FeatureRow) -> Iterator[Finding]:
     n = feature.n_active_tokens
-    tokens = _decoded(unpack_top_tokens, feature.top_tokens, max(n, 1))
-    statistics = _decoded(unpack_statistics, feature.statistics, feature.max_activation, {})
+    tokens = _decoded(partial(unpack_top_tokens, feature.top_tokens, max(n, 1)))
+    statistics = _decoded(
+        partial(unpack_statistics, feature.statistics, feature.max_activation, max(feature.n_active_sentences, 1), {})
+    )
     if tokens is None or statistics is None:
         yield Finding(f"{row.id}: the statistics of feature {feature.index} cannot be read", _AGAIN)
     elif sum(statistics["histogram"].counts) != n or sum(i.n_tokens for i in statistics["intervals"]) != n:
         yield Finding(f"{row.id}: the counts of feature {feature.index} do not add up", _AGAIN)
 
 
-def _decoded(unpack: Callable[..., Any], *packed: Any) -> Any:
+def _decoded(unpack: Callable[[], T]) -> T | None:
     """None: it cannot be read. Whatever a damaged blob brings out, it is damaged."""
     try:
-        return unpack(*packed)
+        return unpack()
     except Exception:
         return None
 

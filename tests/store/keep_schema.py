@@ -32,7 +32,9 @@ def keep() -> Path:
         corpus.write_text("".join(tiny.corpus.read_text().splitlines(keepends=True)[:: 48 // SENTENCES]))
         options: dict[str, Any] = {"model": str(tiny.model), "sae": str(tiny.sae), "corpus": [str(corpus)]}
         database = Database(f"sqlite:///{folder / 'x.db'}")
-        made = build_index(BuildOptions(id="tiny", title="Tiny", context=32, **options), database, folder / "work")
+        made = build_index(
+            BuildOptions(id="tiny", title="Tiny", context=32, force=True, **options), database, folder / "work"
+        )
         with database.write() as session:
             add_label(session, made, 3, "about tennis", "Ada")
             add_label(session, made, 3, "tennis, and other games", "Ben")
