@@ -191,6 +191,7 @@ def getter(address: str, dictionary: Dictionary) -> Callable[[], None]:
     numbers = iter(range(10**9))
 
     def get() -> None:
+        connection.close()  # a server closes those that are idle, so each page has its own
         connection.request("GET", f"/dictionaries/{dictionary.id}/features/{next(numbers) % 200}")
         answer = connection.getresponse()
         assert answer.read()
