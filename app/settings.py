@@ -77,6 +77,8 @@ class Settings:
     # Days that a sign-in lasts; live calls of one person in a minute (0: as many as they like).
     sign_in_days: int = 14
     live_rate: int = 120
+    # Wrong tokens from one address within five minutes before it must wait (0: no end).
+    wrong_tokens: int = 10
 
 
 def read_settings(**given: object) -> Settings:

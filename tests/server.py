@@ -29,11 +29,12 @@ def run(arguments: Sequence[str], folder: Path, **more: str) -> subprocess.Compl
     )
 
 
-def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
+def start(arguments: Sequence[str], folder: Path, **more: str) -> subprocess.Popen[str]:
+    """more: variables of the environment."""
     return subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=folder,
-        env=environment(),
+        env=environment() | more,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -47,10 +48,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str) -> Iterator[str]:
+def serving(folder: Path, *arguments: str, **more: str) -> Iterator[str]:
     """The address of a server that answers, stopped in the end."""
     port = free_port()
-    process = start([*arguments, "--port", str(port)], folder)
+    process = start([*arguments, "--port", str(port)], folder, **more)
     address = f"http://127.0.0.1:{port}"
     try:
         until = time.monotonic() + PATIENCE

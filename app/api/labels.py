@@ -81,7 +81,7 @@ def undo(
     return LabelChange.model_validate(undo_change(session, dictionary, index, change_id, author))
 
 
-@router.get("/{label_id}", summary="One label", responses=_READ_PROBLEMS)
+@router.get("/{label_id:int}", summary="One label", responses=_READ_PROBLEMS)
 def read_label(
     dictionary: StoredDictionary, index: int, label_id: LabelId, session: ReadSession, response: Response
 ) -> Label:
@@ -89,7 +89,7 @@ def read_label(
     return _tagged(response, get_label(session, dictionary, index, label_id))
 
 
-@router.put("/{label_id}", summary="Change a label", responses=_PROBLEMS | problems(412, 428), dependencies=WRITES)
+@router.put("/{label_id:int}", summary="Change a label", responses=_PROBLEMS | problems(412, 428), dependencies=WRITES)
 def replace_label(
     dictionary: StoredDictionary,
     index: int,
@@ -109,7 +109,11 @@ def replace_label(
 
 
 @router.delete(
-    "/{label_id}", summary="Remove a label", status_code=204, responses=_PROBLEMS | problems(412), dependencies=WRITES
+    "/{label_id:int}",
+    summary="Remove a label",
+    status_code=204,
+    responses=_PROBLEMS | problems(412),
+    dependencies=WRITES,
 )
 def delete_label(
     dictionary: StoredDictionary,
@@ -129,7 +133,7 @@ def delete_label(
     return Response(status_code=204)
 
 
-@router.put("/{label_id}/star", summary="Star a label", responses=_PROBLEMS, dependencies=WRITES)
+@router.put("/{label_id:int}/star", summary="Star a label", responses=_PROBLEMS, dependencies=WRITES)
 def give_star(
     dictionary: StoredDictionary,
     index: int,
@@ -143,7 +147,7 @@ def give_star(
     return Label.model_validate(set_star(session, dictionary, index, label_id, author, True))
 
 
-@router.delete("/{label_id}/star", summary="Take a star back", responses=_PROBLEMS, dependencies=WRITES)
+@router.delete("/{label_id:int}/star", summary="Take a star back", responses=_PROBLEMS, dependencies=WRITES)
 def take_star(
     dictionary: StoredDictionary,
     index: int,

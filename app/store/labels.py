@@ -18,7 +18,8 @@ MAX_AUTHOR = 100
 
 
 def list_labels(session: Session, dictionary: Dictionary, index: int) -> list[Label]:
-    """A feature's labels, the one that it is called by first."""
+    """A feature's labels, the one that it is called by first. Raises NotFound for the feature."""
+    check_feature(dictionary, index)
     rows = _ranked(session, dictionary, index)
     starred_by = _starred_by(session, [row.id for row in rows])
     return [_to_label(row, starred_by.get(row.id, ())) for row in rows]
@@ -114,7 +115,8 @@ def set_star(
 
 
 def list_changes(session: Session, dictionary: Dictionary, index: int, limit: int = 200) -> list[LabelChange]:
-    """What happened to a feature's labels, the latest first."""
+    """What happened to a feature's labels, the latest first. Raises NotFound for the feature."""
+    check_feature(dictionary, index)
     of_feature = (LabelChangeRow.dictionary_id == dictionary.id, LabelChangeRow.feature == index)
     rows = session.scalars(select(LabelChangeRow).where(*of_feature).order_by(LabelChangeRow.id.desc()).limit(limit))
     return [_to_change(row) for row in rows]

@@ -148,3 +148,17 @@ def test_a_label_needs_an_author_and_a_feature(labelled: TestClient) -> None:
     assert (nobody.status_code, "who you are" in nobody.json()["detail"]) == (422, True)
     nowhere = labelled.post("/api/v1/dictionaries/tiny/features/99/labels", json={"text": "x", "author": "Ada"})
     assert (nowhere.status_code, "0 to 23" in nowhere.json()["detail"]) == (404, True)
+
+
+@pytest.mark.parametrize("index", ["24", "-1", "2765646428869104746102784"])
+def test_labels_of_a_feature_that_is_not_there_are_a_clear_404(client: TestClient, index: str) -> None:
+    for what in ("labels", "labels/history"):
+        answer = client.get(f"/api/v1/dictionaries/tiny/features/{index}/{what}")
+        assert answer.status_code == 404
+        assert "features 0 to 23" in answer.json()["detail"]
+
+
+def test_the_history_takes_no_other_method_for_a_label(client: TestClient) -> None:
+    answer = client.put(f"{WHERE}/history", json={"text": "x", "author": "Ada"})
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET"
