@@ -38,8 +38,9 @@ def test_the_keyboard_alone_goes_from_a_list_to_its_features_and_their_values(sc
     assert value_of(token) == token.get_attribute("data-activation")
     page.keyboard.press("k")
     page.keyboard.press("Escape")
-    page.keyboard.press("r")
-    page.wait_for_url(re.compile(r"/features/\d+\?among="))
+    with page.expect_event("load"):
+        page.keyboard.press("r")
+    expect(page).to_have_url(re.compile(r"/features/\d+\?among="))
     page.keyboard.press("/")
     expect(page.locator("#search")).to_be_focused()
 
