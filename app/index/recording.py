@@ -92,6 +92,8 @@ class RecordingWriter:
             self.progress = Progress(**manifest["progress"])
         self._marked = dict(self.sizes)
         self._saved = self.progress
+        # What went wrong in an append. Nothing is appended or marked after it, whoever had asked for that before.
+        self._broken: OSError | None = None
         self.files: dict[str, BinaryIO] = {}
         for name in FILES:
             file = (folder / name).open("ab")
@@ -100,6 +102,14 @@ class RecordingWriter:
             self.files[name] = file
 
     def append(self, chunk: Chunk) -> None:
+        self._check_whole()
+        try:
+            self._append(chunk)
+        except OSError as error:
+            self._broken = error
+            raise
+
+    def _append(self, chunk: Chunk) -> None:
         rows, values, counts = sort_firings(chunk, self.n_features)
         entry = (chunk.piece, len(chunk.lengths), len(chunk.token_ids), chunk.n_bos, len(rows))
         self._write("chunks", np.array([entry], CHUNK).tobytes())
@@ -118,10 +128,12 @@ class RecordingWriter:
 
     def finish_piece(self, piece: Piece) -> None:
         """What is appended so far belongs together: a recording goes on from here, whatever is appended after."""
+        self._check_whole()
         self.progress = Progress(piece.number + 1, self.sizes["token_ids.u32"] // 4)
         self._marked = dict(self.sizes)
 
     def complete(self) -> None:
+        self._check_whole()
         self.progress = Progress(self.progress.n_pieces, self.progress.n_tokens, complete=True)
         self.checkpoint()
 
@@ -148,6 +160,11 @@ class RecordingWriter:
             # A full disk was reported by the write that met it; closing has nothing to add.
             with contextlib.suppress(OSError):
                 file.close()
+
+    def _check_whole(self) -> None:
+        """Raises what an earlier append raised: part of a chunk may be there."""
+        if self._broken is not None:
+            raise self._broken
 
     def _write(self, name: str, data: bytes) -> None:
         self.files[name].write(data)
