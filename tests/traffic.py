@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,7 +69,9 @@ def ask(port: int, path: str, body: object = None, timeout: float = 30) -> tuple
         finally:
             connection.close()
 
-    return asyncio.run(once())
+    # In a thread of its own: a browser that is driven in the same run has a loop in this one.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, once()).result()
 
 
 class Connection:

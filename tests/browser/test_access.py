@@ -42,9 +42,11 @@ def test_axe_finds_nothing(browser: Browser, address: str, scheme: str, width: i
 def test_axe_finds_nothing_in_what_opens(browser: Browser, address: str) -> None:
     page = browser.new_page()
     page.goto(f"{address}/dictionaries/seed/features/3")
-    for summary in page.locator("details:not([open]) > summary").all():
-        summary.click()
-        assert violations(page) == []
+    for summary in page.locator("details > summary").all():
+        if summary.is_visible():
+            summary.click()
+    assert page.locator("details[open]").count() > 0
+    assert violations(page) == []
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     page.locator("dialog#keys").wait_for()

@@ -75,7 +75,7 @@ def test_told_to_end_it_says_so_and_goes_on_where_it_was(
     arguments: list[str], undisturbed: tuple[Path, float], tmp_path: Path, stop: signal.Signals
 ) -> None:
     process = start(arguments, tmp_path)
-    wait_until(lambda: recorded(tmp_path) > 100_000, process)
+    wait_until(lambda: recorded(tmp_path) > 4_000_000, process)
     process.send_signal(stop)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -173,6 +173,6 @@ def wait_until(happened: Callable[[], bool], process: "subprocess.Popen[str]") -
 
 def interrupt(arguments: list[str], folder: Path) -> None:
     process = start(arguments, folder)
-    wait_until(lambda: recorded(folder) > 100_000, process)
+    wait_until(lambda: recorded(folder) > 4_000_000, process)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
