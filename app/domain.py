@@ -363,7 +363,7 @@ class SearchHit:
     """A feature that a search found. matched: label, token, text or metadata; snippet: what the words stand in.
 
     marks: ascending (start, end) of the snippet, the words that were looked for. n_examples: how many of its
-    strongest examples hold them, of those that the search read.
+    strongest examples hold them, of those that the search read; where metadata matched, how many have them there.
     """
 
     dictionary: str

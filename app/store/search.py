@@ -77,17 +77,21 @@ def _n_features(every: Sequence[Found], kind: int) -> int:
 
 
 def _ranked(every: Iterable[Found]) -> list[tuple[Place, Found]]:
-    """Each feature once, by the best way in which it was found, with the place that it has."""
+    """Each feature once, by the best way in which it was found, with the place that it has.
+
+    What is found by metadata is ranked by how many examples have it, everything else by how many hold the words.
+    """
     best: dict[FeatureKey, Found] = {}
-    n_examples: Counter[FeatureKey] = Counter()
+    n_examples: Counter[tuple[FeatureKey, bool]] = Counter()
     for found in every:
-        n_examples[found.feature] += found.n_examples
+        n_examples[found.feature, found.kind == METADATA] += found.n_examples
         other = best.get(found.feature)
         if other is None or (found.kind, found.piece, -found.stars) < (other.kind, other.piece, -other.stars):
             best[found.feature] = found
     ranked = []
     for feature, found in best.items():
-        place = (found.kind, found.piece, -found.stars, -n_examples[feature], *feature)
+        n = n_examples[feature, found.kind == METADATA]
+        place = (found.kind, found.piece, -found.stars, -n, *feature)
         ranked.append((place, found))
     return sorted(ranked, key=itemgetter(0))
 
@@ -158,7 +162,7 @@ def _in_sentences(
     ]
     found, is_complete = [], True
     for kind, key, index, piece, n, where, n_read in session.execute(union_all(*parts)) if parts else ():
-        found.append(Found(kind, (key, index), piece, 0, n if kind == TEXT else 0, where))
+        found.append(Found(kind, (key, index), piece, 0, n, where))
         is_complete = is_complete and n_read < read
     return found, is_complete
 

@@ -89,6 +89,9 @@ def test_metadata_is_found_by_its_value(database: Database) -> None:
     found = find(database, "kitchen", "metadata").hits.items
     assert {hit.snippet for hit in found} == {"topic: kitchen"}
     assert "metadata" in find(database, "kitchen").kinds
+    counts = [hit.n_examples for hit in found]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > 0
 
 
 def test_facets_count_features_and_narrow(database: Database) -> None:

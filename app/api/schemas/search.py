@@ -15,7 +15,10 @@ class SearchHit(Shape):
     matched: Literal["label", "token", "text", "metadata"] = Field(description="What the words were found in.")
     snippet: str
     marks: list[list[int]] = Field(description="[start, end] in characters of the snippet: what was looked for.")
-    n_examples: int = Field(description="How many of its strongest examples hold the words, of those that were read.")
+    n_examples: int = Field(
+        description="How many of its strongest examples hold the words, of those that were read; where `matched` is "
+        "metadata, how many have them there."
+    )
 
 
 class Facets(Shape):
