@@ -57,13 +57,14 @@ def test_killed_at_twenty_random_moments(arguments: list[str], undisturbed: tupl
             process.kill()
             process.wait(30)
             killed += 1
-        if process.returncode == 0:
+        assert process.returncode in (0, -signal.SIGKILL), f"kill {number}: {process.communicate()[0]}"
+        # A process may also be killed on its way out, with its dictionary published: then all of that is there.
+        is_published = run(["dictionaries"], tmp_path).stdout != ""
+        assert is_published or process.returncode != 0
+        if is_published:
             assert same_rows(tmp_path / "featurescope.db", path)
             for file in tmp_path.glob("featurescope.db*"):
                 shutil.rmtree(file) if file.is_dir() else file.unlink()
-        else:
-            assert process.returncode == -signal.SIGKILL, f"kill {number}: {process.communicate()[0]}"
-            assert run(["dictionaries"], tmp_path).stdout == "" or not (tmp_path / "featurescope.db").exists()
     assert killed >= N_KILLS // 2
     assert run(arguments, tmp_path).returncode == 0
     assert same_rows(tmp_path / "featurescope.db", path)
