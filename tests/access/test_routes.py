@@ -23,7 +23,7 @@ CHANGING = [
 
 
 def address(route: RouteContext) -> str:
-    return re.sub(r"\{\w+\}", "1", (route.path or "").replace("{dictionary_id}", "tiny"))
+    return re.sub(r"\{\w+(:\w+)?\}", "1", (route.path or "").replace("{dictionary_id}", "tiny"))
 
 
 def test_every_route_declares_a_role() -> None:
