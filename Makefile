@@ -16,8 +16,8 @@ run: $(VENV)/.ready  ## set up, index the demo, serve it
 test: $(VENV)/.ready-tests  ## every test
 	@$(BIN)/python -m pytest
 
-quick: $(VENV)/.ready-tests  ## the tests of a minute
-	@$(BIN)/python -m pytest -q -m "not slow and not browser"
+quick: $(VENV)/.ready-tests  ## the tests of a minute, on SQLite alone
+	@$(BIN)/python -m pytest -q -m "not slow and not browser" -k "not postgresql"
 
 lint: $(VENV)/.ready-tests  ## style, types, and the direction of imports
 	@$(BIN)/ruff check .
