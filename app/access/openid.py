@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from app.errors import FeaturescopeError, Forbidden, Invalid, Unavailable
@@ -169,11 +170,8 @@ def check_openid(settings: Settings) -> None:
             "Signing in through OpenID Connect takes FEATURESCOPE_OPENID_CLIENT, FEATURESCOPE_OPENID_SECRET, and "
             f"--public-url; the provider must allow PUBLIC_URL{BACK} to be led back to."
         )
-    try:
-        import authlib  # noqa: F401
-        import httpx  # noqa: F401
-    except ModuleNotFoundError:
-        raise Invalid("OpenID Connect takes more packages: pip install 'featurescope[openid]'.") from None
+    if any(find_spec(package) is None for package in ("authlib", "httpx")):
+        raise Invalid("OpenID Connect takes more packages: pip install 'featurescope[openid]'.")
 
 
 def _signature(key: bytes, text: str) -> str:

@@ -74,7 +74,7 @@ class ModelThread:
 
     def run(self, patience: Patience, work: Callable[[], Result]) -> Result:
         """One step of its own. Raises what it raises, and Busy when patience ends first."""
-        return self._wait(_Step(patience, None, None, 1, 1, lambda _: [work()]))  # type: ignore[no-any-return]
+        return self._wait(_Step(patience, None, None, 1, 1, lambda _: [work()]))  # type: ignore[no-any-return]  # what work gives
 
     def run_together(
         self,
@@ -86,7 +86,7 @@ class ModelThread:
         work: Callable[[Sequence[Item]], Sequence[Result]],
     ) -> Result:
         """`work` on this item and on those of other requests with the same key that wait now, `most` in size."""
-        return self._wait(_Step(patience, key, item, size, most, work))  # type: ignore[no-any-return]
+        return self._wait(_Step(patience, key, item, size, most, work))  # type: ignore[no-any-return]  # what work gives
 
     def close(self) -> None:
         """Lets the running step end; waiting ones are refused."""
