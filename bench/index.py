@@ -31,7 +31,7 @@ import torch
 
 from app.domain import Group
 from app.engine.hook_points import parse_hook_point
-from app.engine.language_model import DTYPES, load_language_model
+from app.engine.model_files import DTYPES, load_language_model
 from app.engine.sae import load_sae
 from app.index.build import make_reader
 from app.index.finish import finish_build

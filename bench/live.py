@@ -34,8 +34,8 @@ from transformers import PreTrainedTokenizerFast
 
 from app.domain import Dictionary
 from app.engine.hook_points import parse_hook_point
-from app.engine.language_model import load_language_model
 from app.engine.loaded_models import Loaded, LoadedModels
+from app.engine.model_files import load_language_model
 from app.engine.patience import Patience
 from app.engine.steering import steer
 from app.live import Mode, RawStrength, SteeringRequest, SteeringSummary

@@ -18,7 +18,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from app.engine.hook_points import parse_hook_point
-from app.engine.language_model import LanguageModel, load_language_model
+from app.engine.language_model import LanguageModel
+from app.engine.model_files import load_language_model
 from app.engine.sae import Sae, load_sae
 from app.engine.tokens import encode
 

@@ -18,7 +18,7 @@ from text_data import read_corpus, read_prose, sentences_of, split_held_out
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from app.engine.language_model import load_language_model
+from app.engine.model_files import load_language_model
 
 SEED = 0
 BATCH = 2048
@@ -26,8 +26,6 @@ CORPUS_PASSES = 2
 DEAD_AFTER = 200_000  # tokens without firing
 AUXILIARY_K = 32
 AUXILIARY_WEIGHT = 1 / 16
-HIGH_WEIGHT = 0.2
-TEMPERATURE = 0.2
 
 
 def training_activations(reader: SiteReader, prose: Path, corpus: list[str], n_tokens: int) -> tuple[Tensor, Tensor]:
@@ -70,69 +68,48 @@ def context_metric(x: Tensor, sentences: Tensor, power: float) -> tuple[Tensor, 
     return whiten @ directions * scale, (directions / scale).T @ unwhiten
 
 
-class SentencePairs:
-    """Draws of two tokens from one sentence; a sentence's rows lie together, in the order of its number."""
+def nested_errors(batch: Tensor, kept: Tensor, decoder: Tensor, prefixes: list[int]) -> list[Tensor]:
+    """What the first m features leave unexplained, for each m of prefixes (ascending): (n, d_model) each.
 
-    def __init__(self, sentences: Tensor) -> None:
-        self.sentences = sentences
-        self.lengths = torch.bincount(sentences)
-        self.starts = self.lengths.cumsum(0) - self.lengths
-
-    def draw(self, n: int) -> Tensor:
-        """(2n,) rows: n tokens drawn evenly, then a token of the same sentence for each."""
-        first = torch.randint(len(self.sentences), (n,))
-        sentence = self.sentences[first]
-        second = self.starts[sentence] + (torch.rand(n) * self.lengths[sentence]).long()
-        return torch.cat([first, second])
-
-
-def sentence_loss(acts: Tensor) -> Tensor:
-    """How badly the features of a token tell which other token is from its sentence, in nats.
-
-    acts: (2n, n_high). A contrastive loss over the pairs of a batch, after Temporal SAEs (Bhalla et al. 2025,
-    arXiv 2511.05541), with any token of the sentence as the partner instead of the one before.
+    Matryoshka SAEs (Bussmann et al. 2025, arXiv 2503.17547): early features must explain alone, so they become the
+    broad ones, and later features the fine ones.
     """
-    one, other = torch.nn.functional.normalize(acts, dim=1, eps=1e-4).chunk(2)
-    likeness = one @ other.T / TEMPERATURE
-    same = torch.arange(len(one))
-    return (torch.nn.functional.cross_entropy(likeness, same) + torch.nn.functional.cross_entropy(likeness.T, same)) / 2
+    errors = []
+    error, first = batch, 0
+    for last in prefixes:
+        error = error - kept[:, first:last] @ decoder[first:last]
+        errors.append(error)
+        first = last
+    return errors
 
 
-def train(
-    x: Tensor, sentences: Tensor, n_features: int, n_high: int, sentence_weight: float, k: int, n_steps: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """x: centred, unit mean square. -> encoder (d, F), encoder bias (F), decoder (F, d) of unit rows, threshold (F).
-
-    The first n_high features are also asked to reconstruct alone and to stay the same along a sentence.
-    """
+def train(x: Tensor, prefixes: list[int], k: int, n_steps: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """x: centred, unit mean square. -> encoder (d, F), encoder bias (F), decoder (F, d) of unit rows, threshold (F)."""
     torch.manual_seed(SEED)
+    n_features = prefixes[-1]
     directions = torch.randn(n_features, x.shape[1])
     decoder = torch.nn.Parameter(directions / directions.norm(dim=1, keepdim=True))
     encoder = torch.nn.Parameter(decoder.detach().T.clone())
     bias = torch.nn.Parameter(torch.zeros(n_features))
     optimizer = torch.optim.Adam([encoder, bias, decoder], lr=1e-3, betas=(0.9, 0.999))
-    pairs = SentencePairs(sentences)
     silent_for = torch.zeros(n_features)
     threshold = 0.0
     start = time.monotonic()
     for step in range(n_steps):
-        batch = x[pairs.draw(BATCH // 2)]
+        batch = x[torch.randint(len(x), (BATCH,))]
         acts = torch.relu(batch @ encoder + bias)
         kth = acts.detach().flatten().kthvalue(acts.numel() - k * BATCH).values
         kept = acts * (acts > kth)
-        error = batch - kept @ decoder
-        loss = error.square().sum(1).mean()
-        if sentence_weight:
-            alone = batch - kept[:, :n_high] @ decoder[:n_high]
-            loss = loss + HIGH_WEIGHT * alone.square().sum(1).mean()
-            loss = loss + sentence_weight * x.shape[1] * sentence_loss(kept[:, :n_high])
+        errors = nested_errors(batch, kept, decoder, prefixes)
+        loss = sum((error.square().sum(1).mean() for error in errors), torch.zeros(())) / len(errors)
         silent_for = torch.where((kept > 0).any(0), 0.0, silent_for + BATCH)
         dead = silent_for > DEAD_AFTER
         if dead.any():
             n_dead = int(dead.sum())
             values, places = (batch @ encoder[:, dead] + bias[dead]).topk(min(AUXILIARY_K, n_dead), dim=1)
             sparse = torch.zeros(BATCH, n_dead).scatter(1, places, torch.relu(values))
-            loss = loss + AUXILIARY_WEIGHT * (error.detach() - sparse @ decoder[dead]).square().sum(1).mean()
+            left = errors[-1].detach() - sparse @ decoder[dead]
+            loss = loss + AUXILIARY_WEIGHT * left.square().sum(1).mean()
         loss.backward()
         optimizer.param_groups[0]["lr"] = 1e-3 * min(1.0, (step + 1) / 200, 3 * (n_steps - step) / n_steps)
         optimizer.step()
@@ -161,9 +138,12 @@ def main() -> None:
     parser.add_argument("--tokens", type=float, default=400e3)
     parser.add_argument("--whiten", type=float, default=0.0, help="how far loud and quiet directions are levelled")
     parser.add_argument("--context", type=float, default=0.7, help="how much directions of whole sentences count more")
-    parser.add_argument("--high", type=int, default=256, help="features that are to be about the whole sentence")
-    parser.add_argument("--sentence", type=float, default=0.0, help="weight of the loss that asks it of them")
+    parser.add_argument(
+        "--prefixes", type=int, nargs="*", default=[], help="features that must explain alone, ascending (Matryoshka)"
+    )
+    parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     topics = read_corpus(args.corpus)
     train_topics, held_out = split_held_out(topics)
     model = load_language_model(args.model)
@@ -180,7 +160,7 @@ def main() -> None:
         into, out_of = whitening(x - mean, args.whiten)
     scale = ((x - mean) @ into).square().sum(1).mean().sqrt() / x.shape[1] ** 0.5
     encoder, bias, decoder, threshold = train(
-        (x - mean) @ into / scale, sentences, args.features, args.high, args.sentence, args.k, args.steps
+        (x - mean) @ into / scale, [*args.prefixes, args.features], args.k, args.steps
     )
     # Every step before the encoder is linear, so it folds into the weights and the file holds a plain SAE.
     encoder = into @ encoder / scale

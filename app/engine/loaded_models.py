@@ -185,7 +185,7 @@ class LoadedModels:
     def _load_model(self, dictionary: Dictionary) -> "LanguageModel":
         import torch
 
-        from app.engine.language_model import load_language_model
+        from app.engine.model_files import load_language_model
         from app.engine.tokens import encode
 
         torch.set_num_threads(self.threads)
@@ -201,7 +201,7 @@ class LoadedModels:
         return model
 
     def _load_sae(self, dictionary: Dictionary) -> "Sae":
-        from app.engine.language_model import DTYPES
+        from app.engine.model_files import DTYPES
         from app.engine.published import open_sae
 
         return open_sae(dictionary.sae_source, self.device, DTYPES[_dtype(dictionary)], _normalisation(dictionary))

@@ -10,7 +10,8 @@ import torch
 
 from app.domain import Dictionary, Json
 from app.engine.hook_points import HookPoint, parse_hook_point
-from app.engine.language_model import DTYPES, LanguageModel, load_language_model
+from app.engine.language_model import LanguageModel
+from app.engine.model_files import DTYPES, load_language_model
 from app.engine.nonlinearities import AbsTopK
 from app.engine.published import hub_name, open_sae
 from app.engine.sae import Sae, check_fits

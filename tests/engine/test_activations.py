@@ -6,8 +6,8 @@ import torch
 
 from app.engine.activations import Piece, live_text, of_about_one_length, pieces, run_pieces
 from app.engine.hook_points import parse_hook_point
-from app.engine.language_model import load_language_model
 from app.engine.loaded_models import Loaded
+from app.engine.model_files import load_language_model
 from app.engine.sae import load_sae
 from app.engine.tokens import windows
 from app.live import Ranking

@@ -9,8 +9,8 @@ import torch
 
 from app.engine.attribution import attribute, correlation, find_place, gradients, token_id
 from app.engine.hook_points import parse_hook_point
-from app.engine.language_model import load_language_model
 from app.engine.loaded_models import Loaded
+from app.engine.model_files import load_language_model
 from app.engine.sae import load_sae
 from app.errors import Invalid
 from app.live import AttributionRequest

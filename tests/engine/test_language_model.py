@@ -8,7 +8,8 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from app.engine.hook_points import HookPoint, parse_hook_point
-from app.engine.language_model import LanguageModel, load_language_model
+from app.engine.language_model import LanguageModel
+from app.engine.model_files import load_language_model
 from app.errors import Invalid
 from tests.tiny import Tiny, corpus_texts, make_tokenizer
 

@@ -9,8 +9,9 @@ from transformers import AutoConfig, LlamaForCausalLM
 
 from app.engine.demo import model_path
 from app.engine.hook_points import parse_hook_point
-from app.engine.language_model import LanguageModel, load_language_model
+from app.engine.language_model import LanguageModel
 from app.engine.load_check import Check, check_load, explain
+from app.engine.model_files import load_language_model
 from app.engine.published import open_sae
 from app.engine.sae import Sae
 from app.index.corpus import corpus_files, read_records

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from app.engine.hook_points import HookPoint
-from app.engine.language_model import load_language_model
+from app.engine.model_files import load_language_model
 from app.errors import Invalid
 from tests.tiny import Tiny
 

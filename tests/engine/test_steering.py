@@ -8,8 +8,8 @@ import torch
 
 from app.engine.generation import read_prompt
 from app.engine.hook_points import parse_hook_point
-from app.engine.language_model import load_language_model
 from app.engine.loaded_models import Loaded
+from app.engine.model_files import load_language_model
 from app.engine.sae import load_sae
 from app.engine.steering import Intervention, steer
 from app.engine.steering_effect import measure_effect

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
-from app.engine.language_model import load_language_model
 from app.engine.logits import feature_logits
+from app.engine.model_files import load_language_model
 from app.errors import Invalid
 from app.main import create_app
 from app.settings import Settings

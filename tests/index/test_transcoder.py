@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from app.engine.language_model import load_language_model
 from app.engine.logits import feature_logits
+from app.engine.model_files import load_language_model
 from app.errors import Invalid
 from app.store.database import Database
 from app.store.features import get_feature
