@@ -50,6 +50,8 @@ class Doorkeeper:
         """Raises NotSignedIn for a token that is no good, TooMany for too many of those."""
         if not self.settings.access and not self.settings.read_only:
             return self._owner  # this machine alone: no query, no thread
+        if not any(name in request.headers for name in ("authorization", "cookie", self.settings.proxy_header)):
+            return self._stranger(request)  # nor for who claims to be nobody
         return await run_in_threadpool(self._find, request)
 
     def token(self, secret: str, address: str) -> Token:
@@ -117,6 +119,9 @@ class Doorkeeper:
         person = self._signed_in(secret) if secret else None
         if person is not None:
             return Visit(person, make_form_key(self.key, secret))
+        return self._stranger(request)
+
+    def _stranger(self, request: Request) -> Visit:
         role = Role(self.settings.anonymous) if self.settings.access else Role.READ
         form_key = make_form_key(self.key, request.cookies.get(FORM_COOKIE, ""))
         return Visit(self._capped(Person(None, role, How.OPEN)), form_key, self.settings.access == "token")
