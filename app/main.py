@@ -95,7 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.database = Database(database_url(settings.db))
+        app.state.database = Database(database_url(settings.db), settings.max_read_seconds or None)
         app.state.doorkeeper = Doorkeeper(settings, app.state.database, server_key(app.state.database))
         # A live request holds a thread while it waits for the model; pages keep as many as they had.
         to_thread.current_default_thread_limiter().total_tokens = PAGE_THREADS + settings.max_waiting

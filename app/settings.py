@@ -70,6 +70,8 @@ class Settings:
     # The path of another site that the server is served under, and further names that it answers to (with commas).
     root_path: str = ""
     hosts: str = ""
+    # Seconds that reading the database for one answer may take before it is stopped and answered 503 (0: no end).
+    max_read_seconds: int = 20
     # Connections open at once; who comes after is answered 503.
     max_connections: int = 1000
     # The log: "" for warnings alone, "plain" for a line a request, "json" for JSON.

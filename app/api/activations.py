@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from app import live
 from app.access.routes import live_call, needs
-from app.api.parameters import StoredDictionary, problems
+from app.api.parameters import WITH_A_BODY, StoredDictionary, problems
 from app.api.schemas.activations import (
     Activations,
     ActivationsRequest,
@@ -25,7 +25,7 @@ from app.serving import KnownActivationScales, Models, ReadSession, RequestPatie
 from app.store.features import feature_names
 
 router = APIRouter(prefix="/dictionaries/{dictionary_id}", tags=["live"], dependencies=[needs(Role.READ), live_call])
-PROBLEMS = problems(400, 404, 413, 422, 500, 503)
+PROBLEMS = problems(*WITH_A_BODY, 404, 422, 500, 503)
 
 
 @router.post("/activations", summary="Activations of a text", responses=PROBLEMS)

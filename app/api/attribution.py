@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from app import live
 from app.access.routes import live_call, needs
-from app.api.parameters import StoredDictionary, problems
+from app.api.parameters import WITH_A_BODY, StoredDictionary, problems
 from app.api.schemas.activations import NextToken
 from app.api.schemas.attribution import Attribution, AttributionRequest, FeatureContribution
 from app.roles import Role
@@ -16,7 +16,7 @@ router = APIRouter(
 )
 
 
-@router.post("", summary="Why a token is expected", responses=problems(400, 404, 413, 422, 500, 503))
+@router.post("", summary="Why a token is expected", responses=problems(*WITH_A_BODY, 404, 422, 500, 503))
 def attribute_token(
     dictionary: StoredDictionary,
     asked: AttributionRequest,

@@ -9,7 +9,7 @@ from starlette.responses import StreamingResponse
 from app.access.author import author_of
 from app.access.routes import needs
 from app.access.visit import CurrentPerson
-from app.api.parameters import StoredDictionary, problems
+from app.api.parameters import WITH_A_BODY, StoredDictionary, problems
 from app.api.schemas.labels import ImportReport
 from app.exchange.label_files import LabelFormat, read_labels, write_labels
 from app.exchange.table import csv_table, parquet_table
@@ -55,7 +55,7 @@ def read_label_file(dictionary: StoredDictionary, session: ReadSession, format: 
 @router.post(
     "/labels.{format}",
     summary="Labels from a file",
-    responses=problems(400, 404, 413, 422, 500, 503),
+    responses=problems(*WITH_A_BODY, 404, 422, 500, 503),
     dependencies=[needs(Role.LABEL)],
 )
 def import_label_file(

@@ -9,7 +9,7 @@ from app import domain
 from app.access.author import author_of
 from app.access.routes import needs
 from app.access.visit import CurrentPerson
-from app.api.parameters import StoredDictionary, problems
+from app.api.parameters import WITH_A_BODY, StoredDictionary, problems
 from app.api.schemas.labels import Label, LabelChange, LabelHistory, LabelList, LabelWritten, Signed
 from app.errors import Invalid, VersionMissing
 from app.roles import Role
@@ -36,7 +36,7 @@ IfMatch = Annotated[
 ]
 Author = Annotated[str | None, Query(max_length=100, description="Who does it, where nobody is signed in.")]
 _READ_PROBLEMS = problems(404, 422, 500, 503)
-_PROBLEMS = problems(400, 404, 413, 422, 500, 503)
+_PROBLEMS = problems(*WITH_A_BODY, 404, 422, 500, 503)
 _TAG = re.compile(r'"(\d{1,9})"')
 
 

@@ -16,17 +16,22 @@ MEANINGS = {
     401: "You are not signed in, or your token is no good; `detail` says which.",
     403: "You may not do this; `detail` says what role it takes.",
     404: "There is no such dictionary or feature; `detail` says which there are.",
+    408: "The rest of the body did not come in time.",
     412: "Somebody else has changed the label meanwhile; `mine` and `theirs` are both texts, `version` is theirs.",
     413: "The body is larger than this server takes.",
+    414: "The address is longer than this server takes; POST a long text.",
     415: "The body is not sent as application/json.",
+    421: "The server does not go by the name that was asked for.",
     422: "A parameter or the body is not valid; `detail` names it and says what it should be.",
     428: "The call changes something, and does not say which version of it: send If-Match.",
     429: "Too many calls; `Retry-After` says when to come back.",
+    431: "The headers are larger than this server takes.",
     500: "An error of the server's own.",
-    503: "Busy, or no model is served; `detail` says which, `Retry-After` when to come back.",
+    503: "Busy, stopped after too long, or no model is served; `detail` says which, `Retry-After` when to come back.",
     507: "The disk is full; nothing stored is lost, and it works again when there is room.",
 }
-EVERYWHERE = (401, 403, 429)
+EVERYWHERE = (401, 403, 414, 421, 429, 431)
+WITH_A_BODY = (400, 408, 413)
 
 
 def problems(*statuses: int) -> Responses:

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from app.access.routes import live_call, needs
-from app.api.parameters import StoredDictionary, problems
+from app.api.parameters import WITH_A_BODY, StoredDictionary, problems
 from app.api.schemas.separation import SeparatingFeature, Separation, SeparationRequest
 from app.roles import Role
 from app.serving import Models, ReadSession, RequestPatience
@@ -14,7 +14,7 @@ router = APIRouter(
 )
 
 
-@router.post("", summary="Features by examples", responses=problems(400, 404, 413, 422, 500, 503))
+@router.post("", summary="Features by examples", responses=problems(*WITH_A_BODY, 404, 422, 500, 503))
 def find_by_examples(
     dictionary: StoredDictionary,
     asked: SeparationRequest,

@@ -7,7 +7,7 @@ from fastapi.sse import format_sse_event
 from starlette.responses import StreamingResponse
 
 from app.access.routes import live_call, needs
-from app.api.parameters import Responses, StoredDictionary, problems
+from app.api.parameters import WITH_A_BODY, Responses, StoredDictionary, problems
 from app.api.schemas.shape import Problem
 from app.api.schemas.steering import SteeredToken, SteeringRequest, SteeringSummary
 from app.engine.event_stream import EventStream
@@ -40,7 +40,7 @@ EVENTS: Responses = {
     "",
     summary="Steer a text",
     response_class=StreamingResponse,
-    responses={**EVENTS, **problems(400, 404, 413, 422, 500, 503)},
+    responses={**EVENTS, **problems(*WITH_A_BODY, 404, 422, 500, 503)},
 )
 def steer_text(
     dictionary: StoredDictionary,

@@ -18,10 +18,17 @@ class RequestLimits:
     """Refuses an address, headers or a body that is too large: at once where its size is declared, else when it grows
     beyond; and a body whose next piece does not come."""
 
-    def __init__(self, app: ASGIApp, max_body: int, refuse: Callable[[Request, int, str], Response]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_body: int,
+        refuse: Callable[[Request, int, str], Response],
+        body_seconds: float = BODY_SECONDS,
+    ) -> None:
         self.app = app
         self.max_body = max_body
         self.refuse = refuse
+        self.body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,7 +47,7 @@ class RequestLimits:
             if is_whole:  # what comes now is that the client has gone, whenever that is
                 return await receive()
             try:
-                async with asyncio.timeout(BODY_SECONDS):
+                async with asyncio.timeout(self.body_seconds):
                     message = await receive()
             except TimeoutError:
                 raise HTTPException(408, "The rest of the request did not come.", {"connection": "close"}) from None

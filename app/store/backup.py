@@ -20,6 +20,12 @@ SQLITE_MAGIC = b"SQLite format 3\0"
 PG_DUMP_MAGIC = b"PGDMP"
 REPLACED = "replaced_by_restore"  # the schema where PostgreSQL keeps what a restored backup took the place of
 DEBIAN_PROGRAMS = Path("/usr/lib/postgresql")  # the newest version's are also found where they are not in PATH
+WITHOUT = {  # what to do where PostgreSQL's own programs are not installed, as in the Docker images
+    "pg_dump": "copy the database into a file instead (featurescope copy --from URL --to FILE), or have its server's "
+    "container write it (docker compose exec -T postgres pg_dump -U featurescope -Fc featurescope > FILE)",
+    "pg_restore": "restore it where they are, or in its server's container (docker compose exec -T postgres "
+    "pg_restore -U featurescope -d featurescope --single-transaction --no-owner < FILE)",
+}
 Report = Callable[[int, int], None]  # done, total
 
 
@@ -175,7 +181,10 @@ def _run_postgresql(url: URL, program: str, *arguments: str) -> None:
     """The password goes by the environment, which no other user of the machine sees."""
     found = shutil.which(program) or _debian_program(program)
     if found is None:
-        raise Invalid(f"{program} is not installed here; it comes with PostgreSQL's client programs.")
+        raise Invalid(
+            f"{program} is not installed here: install PostgreSQL's client programs (on Debian postgresql-client), "
+            f"or {WITHOUT[program]}."
+        )
     environment = {**os.environ, "PGPASSWORD": url.password or os.environ.get("PGPASSWORD", "")}
     where = ["--host", url.host, "--port", str(url.port or 5432), "--username", url.username, "--dbname", url.database]
     connection = _given(where)

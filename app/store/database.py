@@ -1,7 +1,9 @@
 """One database: opened, brought to the newest schema, read and written in sessions."""
 
 import json
+import math
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.errors import Busy, Conflict, Invalid
 from app.store.failures import describe_failure
@@ -20,6 +23,7 @@ BUSY_SECONDS = 10
 MIGRATION_SECONDS = 600  # how long a process waits for another one that migrates
 READERS = 40  # connections of one process: as many as the server has threads that answer, so that none waits for one
 WRITERS = 8
+SQLITE_STEPS = 200_000  # of SQLite's virtual machine, a few milliseconds, between two looks at the clock
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 # PostgreSQL's locks of our own: any two numbers that no other program on the same database uses.
 _WRITER, _MIGRATION = 0x5AE_0001, 0x5AE_0002
@@ -29,17 +33,19 @@ class Database:
     """Opened by its URL. Raises Invalid for what cannot be opened, Conflict for a schema newer than this program.
 
     name: for messages, which also reach people who must not learn where the database lies.
+    read_seconds: what `read` may take before it is stopped and raises Busy: a whole session on SQLite, one statement
+    on PostgreSQL; None for no end.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, read_seconds: int | None = None) -> None:
         try:
             parsed = make_url(url)
             if parsed.get_backend_name() == "sqlite" and parsed.database:
                 _check_folder(Path(parsed.database))
             self.name = _name(parsed)
-            self.engine = _open(parsed, READERS)
+            self.engine = _open(parsed, READERS, read_seconds)
             # Writers have connections of their own: who reads and then writes never waits for another who does.
-            self._writers = _open(parsed, WRITERS)
+            self._writers = _open(parsed, WRITERS, None)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
             raise Invalid(_unusable(url, error)) from error
         self.is_sqlite = self.engine.dialect.name == "sqlite"
@@ -95,7 +101,7 @@ class Database:
                 self._use_write_ahead_log(connection)
             if self._found_schema(connection) == SCHEMA:
                 return
-        with self.engine.connect() as connection:
+        with self._writers.connect() as connection:  # which may take as long as it takes
             self._wait_for_other_migrations(connection)
             with connection.execution_options(writes=True).begin():
                 if not self.is_sqlite:
@@ -171,7 +177,7 @@ def _check_folder(file: Path) -> None:
         raise Invalid(f"{file} is a folder; give the path of a database file with --db.")
 
 
-def _open(url: URL, connections: int) -> Engine:
+def _open(url: URL, connections: int, seconds: int | None) -> Engine:
     backend = url.get_backend_name()
     if backend not in ("sqlite", "postgresql"):
         raise ArgumentError("Featurescope runs on SQLite and PostgreSQL")
@@ -180,7 +186,7 @@ def _open(url: URL, connections: int) -> Engine:
         arguments = {
             "connect_timeout": BUSY_SECONDS,
             "application_name": "featurescope",
-            "options": f"-c lock_timeout={BUSY_SECONDS}s",
+            "options": f"-c lock_timeout={BUSY_SECONDS}s -c statement_timeout={seconds or 0}s",
         }
     engine = create_engine(
         url,
@@ -194,7 +200,7 @@ def _open(url: URL, connections: int) -> Engine:
         pool_pre_ping=backend == "postgresql",
     )
     if backend == "sqlite":
-        _prepare_sqlite(engine)
+        _prepare_sqlite(engine, seconds)
     else:
         _prepare_postgresql(engine)
     return engine
@@ -204,19 +210,25 @@ def _compact_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _prepare_sqlite(engine: Engine) -> None:
+def _prepare_sqlite(engine: Engine, seconds: int | None) -> None:
     """Transactions begun by us and not by the driver, so that reads too see one state, and writers queue at once."""
 
     @event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+    def prepare(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = NORMAL")
+        # A label that was acknowledged is on the disk, whatever happens to the machine.
+        connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -16000")
         connection.execute("PRAGMA mmap_size = 1000000000")
+        if seconds is not None:
+            known = record.info  # of this connection, and the same for as long as it is open
+            connection.set_progress_handler(lambda: time.monotonic() > known.get("until", math.inf), SQLITE_STEPS)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        if seconds is not None:
+            connection.info["until"] = time.monotonic() + seconds
         options = connection.get_execution_options()
         if not options.get("outside_transaction", False):
             connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes", False) else "BEGIN")

@@ -25,7 +25,7 @@ def _by_code(name: str, code: str) -> FeaturescopeError | None:
         case "53300":
             return Busy(f"{name} takes no more connections; try again, or raise its max_connections.")
         case "57014":
-            return Busy(f"{name} took too long to answer and was stopped; ask for less, or try again.")
+            return _stopped(name)
         case _ if code.startswith("22"):
             return Invalid("A value of the request cannot be compared with what is stored: it is out of range.")
         case _ if code.startswith(("08", "57P")):
@@ -36,6 +36,8 @@ def _by_code(name: str, code: str) -> FeaturescopeError | None:
 def _by_text(name: str, what: str) -> FeaturescopeError | None:
     """SQLite's errors, and PostgreSQL's where there is no connection to name a code."""
     text = what.lower()
+    if text == "interrupted":
+        return _stopped(name)
     if "is locked" in text:
         return _locked(name)
     if "full" in text and ("disk" in text or "device" in text):
@@ -63,6 +65,10 @@ def _by_text(name: str, what: str) -> FeaturescopeError | None:
 
 def _locked(name: str) -> Busy:
     return Busy(f"The database {name} is locked by another process; try again when that has finished.")
+
+
+def _stopped(name: str) -> Busy:
+    return Busy(f"{name} took too long to answer and was stopped; ask for less (a filter, fewer words), or try again.")
 
 
 def _full(name: str) -> FullDisk:

@@ -1,17 +1,20 @@
 """Requests that are too large, and senders that take too long."""
 
+import asyncio
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx import ASGITransport, AsyncClient, Response
 
 from app.listening import HEADER_SECONDS
-from app.middleware.limits import MAX_ADDRESS, MAX_HEADERS
+from app.middleware.limits import MAX_ADDRESS, MAX_HEADERS, RequestLimits
+from app.pages.errors import respond
 from tests.server import serving
 
 
@@ -50,3 +53,26 @@ def test_headers_that_never_end_are_hung_up_on(tmp_path: Path) -> None:
         for _ in range(3):
             kept.request("GET", "/healthz")
             assert kept.getresponse().read() == b"ok"
+
+
+def test_a_body_whose_rest_does_not_come_is_given_up(client: TestClient) -> None:
+    async def ask() -> Response:
+        async def half_a_body() -> AsyncIterator[bytes]:
+            yield b'{"texts": ['
+            await asyncio.sleep(30)
+
+        limited = RequestLimits(client.app, max_body=1000, refuse=respond, body_seconds=0.1)
+        async with AsyncClient(transport=ASGITransport(limited), base_url="http://localhost") as asking:
+            return await asking.post("/api/v1/dictionaries/tiny/activations", content=half_a_body())
+
+    refused = asyncio.run(ask())
+    assert refused.status_code == 408
+    assert refused.headers["connection"] == "close"
+    assert refused.json()["detail"] == "The rest of the request did not come."
+
+
+def test_what_a_request_may_be_refused_for_stands_in_the_document(client: TestClient) -> None:
+    for path, calls in client.get("/api/openapi.json").json()["paths"].items():
+        for method, call in calls.items():
+            expected = {"414", "421", "431"} | ({"400", "408", "413"} if "requestBody" in call else set())
+            assert expected <= set(call["responses"]), (method, path)

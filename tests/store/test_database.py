@@ -199,3 +199,24 @@ def test_replacing_a_dictionary_keeps_its_labels(tiny: Tiny, tmp_path: Path) -> 
     with database.read() as session:
         assert [label.text for label in list_labels(session, second, 3)] == ["about tennis"]
     database.close()
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+def test_a_read_that_takes_too_long_is_stopped_and_the_next_one_works(database_url: str) -> None:
+    database = Database(url_of(database_url), read_seconds=1)
+    began = time.monotonic()
+    with pytest.raises(Busy, match="took too long to answer and was stopped"), database.read() as session:
+        session.scalar(text(ENDLESS))
+    assert 1 <= time.monotonic() - began < 10
+    with database.read() as session:
+        assert list_dictionaries(session) == []
+    database.close()
+
+
+def test_an_acknowledged_write_to_a_file_is_on_the_disk(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'new.db'}")
+    with database.write() as session:
+        assert session.scalar(text("PRAGMA synchronous")) == 2, "FULL: the log is synced at every commit"
+    database.close()
