@@ -28,6 +28,8 @@ def run(asked: argparse.Namespace) -> None:
         print(_line(finding))
     if len(found) > SHOWN:
         print(f"and {len(found) - SHOWN} more like these")
+    if not database.is_sqlite:
+        print("note: every row was read; PostgreSQL's own indexes are for its pg_amcheck to look at")
     faults = sum(finding.is_fault and finding.is_open for finding in found)
     if faults:
         raise Invalid(f"{database.name} has {faults} faults; see above what to do about each.")
