@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from app.engine.patience import Patience
 from app.roles import Person
@@ -19,11 +20,20 @@ if TYPE_CHECKING:
     from app.store.scales import KnownScales
 
 
-def read_session(request: Request) -> Iterator[Session]:
-    """Sees what the person who asks may see, and nothing else."""
-    with cast("Database", request.app.state.database).read() as session:
+async def read_session(request: Request) -> AsyncIterator[Session]:
+    """Sees what the person who asks may see, and nothing else.
+
+    It takes a connection where the handler first asks for something, in the handler's thread: to begin and end it in
+    threads of their own would take longer than a query.
+    """
+    database = cast("Database", request.app.state.database)
+    with database.read() as session:
         restrict(session, request.state.visit.person)
-        yield session
+        try:
+            yield session
+        finally:
+            if not database.is_sqlite:  # its end is a message to another machine, which nobody else should wait for
+                await run_in_threadpool(session.close)
 
 
 def write_session(request: Request) -> Iterator[Session]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from app.domain.values import Histogram
 
@@ -10,8 +11,7 @@ FIRINGS = (1, 2, 3, 5, 9, 17)  # the least firings of each class of sentences by
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 
 
-@dataclass(frozen=True)
-class TokenShare:
+class TokenShare(NamedTuple):  # a tuple, as all that a feature has many of: a list of features reads hundreds
     """A token on which a feature fires: n of the feature's active tokens are it, `share` of them.
 
     n_occurrences: how often it stands in the corpus; None where the index does not say.
@@ -29,8 +29,7 @@ class TokenShare:
         return self.n / self.n_occurrences if self.n_occurrences else None
 
 
-@dataclass(frozen=True)
-class MetadataShare:
+class MetadataShare(NamedTuple):
     """`n` of the sentences where a feature fires have this value of a field, `share` of them; `base` of all do."""
 
     field: str
@@ -45,8 +44,7 @@ class MetadataShare:
         return self.share / self.base if self.base else 0.0
 
 
-@dataclass(frozen=True)
-class TokenLogit:
+class TokenLogit(NamedTuple):
     """A token that a feature promotes (logit above 0) or suppresses, through the final norm and the unembedding."""
 
     token: str
@@ -63,16 +61,14 @@ class Neighbor:
     label: str | None = None
 
 
-@dataclass(frozen=True)
-class Quantile:
+class Quantile(NamedTuple):
     """`share` of the feature's active tokens have an activation of at most `value`."""
 
     share: float
     value: float
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """One fifth of (0, max]: low < activation <= high; over active tokens and over sentences by their peak."""
 
     low: float

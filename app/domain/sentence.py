@@ -42,8 +42,7 @@ class Token(NamedTuple):
     activation: float
 
 
-@dataclass(frozen=True)
-class Peak:
+class Peak(NamedTuple):
     """Where a feature is strongest in one sentence. position: index into the sentence's tokens."""
 
     position: int
@@ -57,12 +56,13 @@ class Sentence:
 
     number: place in the corpus, counting every sentence (duplicates too, which are not stored: the first is).
     record, offset: which record of the corpus it came from, and at which character of it this window begins.
-    spans: one per token, special tokens such as BOS left out; in ascending order; they cover the text.
+    ends: at which character each token ends; it begins where the one before it ends, the first at 0, so that tokens
+    cover the text. Special tokens such as BOS are left out. A token inside a character ends where the one before does.
     """
 
     number: int
     text: str
-    spans: Sequence[TokenSpan]
+    ends: Sequence[int]
     metadata: Mapping[str, Json]
     record: int
     offset: int
@@ -70,13 +70,25 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Example:
-    """One example ready to be shown: every token with its activation."""
+    """One example ready to be shown.
+
+    ends: see Sentence. firings: the feature's activations above 0, by token position, ascending.
+    """
 
     group: Group
     rank: int
     sentence: int
     text: str
     peak: Peak | None
-    tokens: Sequence[Token]
+    ends: Sequence[int]
+    firings: Mapping[int, float]
     metadata: Mapping[str, Json]
     offset: int
+
+    @property
+    def tokens(self) -> list[Token]:
+        """Every token with its activation. Pages do with the firings: there are few, and tokens are many."""
+        return [
+            Token(self.text[start:end], start, end, self.firings.get(position, 0.0))
+            for position, (start, end) in enumerate(zip((0, *self.ends), self.ends, strict=False))
+        ]

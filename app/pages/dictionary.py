@@ -1,7 +1,7 @@
 """A dictionary: its quality, and its features in a list that sorts, filters and pages."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from secrets import randbelow
 from urllib.parse import urlencode
@@ -105,7 +105,7 @@ def show_dictionary(
         sorts=SORTS,
         columns=[_column(form, path, *column) for column in COLUMNS],
         views=[Choice(v.value.capitalize(), form.address(path, view=v.value), v is form.view) for v in ListView],
-        rows=[_row(dictionary, form, feature, best.get(feature.index)) for feature in found.items],
+        rows=_rows(dictionary, form, found.items, best),
         total=found.total,
         is_first=not cursor,
         first_href=form.address(path),
@@ -132,17 +132,27 @@ def show_any_feature(dictionary_id: str, session: ReadSession, form: AskedList) 
 
 def feature_address(dictionary: Dictionary, index: int, form: ListForm) -> str:
     """A feature's page, opened from a list: its neighbours there are the list's."""
-    among = "?" + urlencode({"among": form.among}) if form.among else ""
-    return f"/dictionaries/{dictionary.id}/features/{index}{among}"
+    return f"/dictionaries/{dictionary.id}/features/{index}{_opened_from(form)}"
 
 
-def _row(dictionary: Dictionary, form: ListForm, feature: FeatureSummary, best: Example | None) -> Row:
-    return Row(
-        feature,
-        feature_address(dictionary, feature.index, form),
-        shown(best, View.LINE) if best else None,
-        log_place(feature.density, dictionary.n_tokens),
-    )
+def _opened_from(form: ListForm) -> str:
+    among = form.among
+    return "?" + urlencode({"among": among}) if among else ""
+
+
+def _rows(
+    dictionary: Dictionary, form: ListForm, features: Sequence[FeatureSummary], best: Mapping[int, Example]
+) -> list[Row]:
+    path, opened_from = f"/dictionaries/{dictionary.id}/features", _opened_from(form)
+    return [
+        Row(
+            feature,
+            f"{path}/{feature.index}{opened_from}",
+            shown(best[feature.index], View.LINE) if feature.index in best else None,
+            log_place(feature.density, dictionary.n_tokens),
+        )
+        for feature in features
+    ]
 
 
 def log_place(density: float, n_tokens: int) -> float:

@@ -108,8 +108,8 @@ def show_feature(
     dictionary = get_dictionary(session, dictionary_id)
     feature = get_feature(session, dictionary, index)
     n_shown = FULL_EXAMPLES if state.view is View.FULL else EXAMPLES
-    examples = list_examples(session, dictionary, index, state.group, cursor or None, n_shown)
     counts = count_examples(session, dictionary, index)
+    examples = list_examples(session, dictionary, index, state.group, cursor or None, n_shown, counts)
     return render(
         "feature.html",
         FeaturePage(

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -13,6 +14,7 @@ from app.store.feature_list import NO_FILTER, FeatureFilter, Sort
 
 Field = Annotated[str, Query(max_length=200)]
 _CHOICES = {"": None, "yes": True, "no": False}
+_PLAIN = {"sort": Sort.INDEX.value, "view": "table"}  # what an address need not say
 _FILTERS = tuple(field.name for field in fields(FeatureFilter))
 
 
@@ -78,9 +80,13 @@ class ListForm:
         return urlencode(self._said(view=""))
 
     def _said(self, **changed: str) -> dict[str, str]:
-        values = {field.name: str(getattr(self, field.name)) for field in fields(self)} | changed
-        plain = {"sort": Sort.INDEX.value, "view": ListView.TABLE.value}
-        return {name: value for name, value in values.items() if value and value != plain.get(name)}
+        values = self._own | changed if changed else self._own
+        return {name: value for name, value in values.items() if value and value != _PLAIN.get(name)}
+
+    @cached_property
+    def _own(self) -> dict[str, str]:
+        """Read once: a page writes dozens of addresses."""
+        return {field.name: str(getattr(self, field.name)) for field in fields(self)}
 
 
 AskedList = Annotated[ListForm, Depends(ListForm)]

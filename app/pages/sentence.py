@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
 from app.access.routes import needs
-from app.domain import Dictionary, Example, FeatureSummary, Group, Sentence, Token
+from app.domain import Dictionary, Example, FeatureSummary, Group, Sentence
 from app.errors import NotFound
 from app.pages.snippets import ShownExample, View, shown
 from app.pages.web import Models, ReadSession, render
@@ -103,5 +103,14 @@ def _strong(path: str, number: int, feature: FeatureSummary, example: Example, f
 
 def _silent(sentence: Sentence) -> Example:
     """The sentence as an example that no feature is known to fire on."""
-    tokens = [Token(sentence.text[span.start : span.end], span.start, span.end, 0.0) for span in sentence.spans]
-    return Example(Group.SILENT, 0, sentence.number, sentence.text, None, tokens, sentence.metadata, sentence.offset)
+    return Example(
+        group=Group.SILENT,
+        rank=0,
+        sentence=sentence.number,
+        text=sentence.text,
+        peak=None,
+        ends=sentence.ends,
+        firings={},
+        metadata=sentence.metadata,
+        offset=sentence.offset,
+    )

@@ -1,12 +1,11 @@
 """Examples as pages show them: the tokens around the peak, one line of them, or the whole sentence."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import groupby
 from typing import NamedTuple
 
-from app.domain import Example, Token
+from app.domain import Example
 from app.pages.filters import VISIBLE
 
 
@@ -57,47 +56,62 @@ class ShownExample:
 
 def shown(example: Example, view: View, with_spaces: bool = False) -> ShownExample:
     """with_spaces: spaces, tabs and line breaks as signs; on one line, line breaks always are."""
-    before, after = _AROUND[view]
-    first, last = 0, len(example.tokens)
-    if last > before + after + SLACK:
-        middle = example.peak.position if example.peak else 0
-        first = max(0, min(middle - before, last - (before + after)))
-        last = min(last, first + before + after)
-        first, last = _whole_characters(example.tokens, first, last)
-    peak = example.peak.position if example.peak else None
-    tokens = visible_tokens(example.tokens[first:last], None if peak is None else peak - first)
+    n = len(example.ends)
+    first, last = _window(example, view)
+    tokens = _tokens(example, first, last)
     signs = _SIGNS if with_spaces else _ONE_LINE if view is View.LINE else None
-    n_firing = sum(token.activation > 0 for token in example.tokens)
-    return ShownExample(example, list(_runs(tokens, signs)), first > 0, last < len(example.tokens), n_firing)
+    if signs is not None:
+        tokens = [ShownToken(text.translate(signs), activation, is_peak) for text, activation, is_peak in tokens]
+    return ShownExample(example, tokens, first > 0, last < n, sum(value > 0 for value in example.firings.values()))
 
 
-def _runs(tokens: Sequence[ShownToken], signs: dict[int, str] | None) -> Iterator[ShownToken]:
-    """Silent tokens that follow one another as one, and spaces as signs."""
-    for is_silent, run in groupby(tokens, lambda token: not token.activation and not token.is_peak):
-        some = list(run)
-        if is_silent:
-            some = [ShownToken("".join([token.text for token in some]), 0.0, False)]
-        for token in some:
-            yield token if signs is None else token._replace(text=token.text.translate(signs))
-
-
-def visible_tokens(tokens: Sequence[Token], peak: int | None) -> list[ShownToken]:
-    """Tokens that a reader can see: the later pieces of one character lend their heat to the piece that holds it."""
-    seen: list[ShownToken] = []
-    for position, token in enumerate(tokens):
-        is_peak = position == peak
-        if token.start == token.end and seen:
-            held = seen[-1]
-            seen[-1] = ShownToken(held.text, max(held.activation, token.activation), held.is_peak or is_peak)
-        else:
-            seen.append(ShownToken(token.text, token.activation, is_peak))
-    return seen
-
-
-def _whole_characters(tokens: Sequence[Token], first: int, last: int) -> tuple[int, int]:
-    """Never cut between the pieces of one character: the later ones are empty."""
-    while first > 0 and tokens[first].start == tokens[first].end:
+def _window(example: Example, view: View) -> tuple[int, int]:
+    """The tokens in view, never cut between the pieces of one character: the later ones are empty."""
+    ends, n = example.ends, len(example.ends)
+    before, after = _AROUND[view]
+    if n <= before + after + SLACK:
+        return 0, n
+    middle = example.peak.position if example.peak else 0
+    first = max(0, min(middle - before, n - (before + after)))
+    last = first + before + after
+    while first > 0 and ends[first] == ends[first - 1]:
         first -= 1
-    while last < len(tokens) and tokens[last].start == tokens[last].end:
+    while last < n and ends[last] == ends[last - 1]:
         last += 1
     return first, last
+
+
+def _tokens(example: Example, first: int, last: int) -> list[ShownToken]:
+    """Each token that fires, and the peak; what is silent between them as one. A piece of a character is not seen: it
+    lends its heat to the piece that holds the character."""
+    text, ends, firings = example.text, example.ends, example.firings
+    peak = example.peak.position if example.peak else None
+    positions = firings if peak is None or peak in firings else sorted((*firings, peak))
+    tokens: list[ShownToken] = []
+    at = ends[first - 1] if first else 0
+    for position in positions:
+        if not first <= position < last:
+            continue
+        activation, is_peak = firings.get(position, 0.0), position == peak
+        start, end = ends[position - 1] if position else 0, ends[position]
+        if start == end and position > first:  # a later piece
+            start = _held_from(ends, position, first)
+            if start < at:  # what holds it is shown already
+                held = tokens[-1]
+                tokens[-1] = ShownToken(held.text, max(held.activation, activation), held.is_peak or is_peak)
+                continue
+        if start > at:
+            tokens.append(ShownToken(text[at:start], 0.0, False))
+        tokens.append(ShownToken(text[start:end], activation, is_peak))
+        at = end
+    stop = ends[last - 1] if last else 0
+    if at < stop:
+        tokens.append(ShownToken(text[at:stop], 0.0, False))
+    return tokens
+
+
+def _held_from(ends: Sequence[int], position: int, first: int) -> int:
+    """Where the character begins of which the token at this position is a later piece."""
+    while position > first and ends[position] == ends[position - 1]:
+        position -= 1
+    return ends[position - 1] if position else 0

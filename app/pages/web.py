@@ -1,7 +1,8 @@
 """What every page uses: the database session of a request, and a template rendered with a page's fields.
 
 A page is a frozen dataclass; its template sees exactly its fields, plus these globals: `static_url("css/site.css")`,
-`has_static("vendor/htmx.min.js")`, `version` and `visit()` (who is signed in), and the filters of `filters.py`.
+`has_static("vendor/htmx.min.js")`, `version` and `visit()` (who is signed in), and the filters of `filters.py` and
+`marks.py`.
 A form with method="post" holds the macro of components/form_token.html, or it is refused.
 """
 
@@ -14,7 +15,9 @@ from starlette.responses import HTMLResponse
 
 from app.access.visit import CurrentPerson, current_visit
 from app.pages.assets import bundled, has_static, static_url
+from app.pages.escaping import EscapingGenerator, escaped
 from app.pages.filters import FILTERS
+from app.pages.marks import MARKS
 from app.serving import KnownActivationScales, Models, ReadSession, RequestPatience, ServerSettings, WriteSession
 from app.version import VERSION
 
@@ -34,17 +37,24 @@ __all__ = [
 ]
 
 
+class Templates(Environment):
+    """Every value escaped, in the way of escaping.py."""
+
+    code_generator_class = EscapingGenerator
+    escaped = staticmethod(escaped)
+
+
 @cache
-def environment() -> Environment:
-    """The templates, every value escaped, a name that no page gave an error rather than an empty place."""
-    made = Environment(
+def environment() -> Templates:
+    """The templates; a name that no page gave is an error rather than an empty place."""
+    made = Templates(
         loader=FileSystemLoader(bundled("templates")),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= FILTERS
+    made.filters |= FILTERS | MARKS
     made.globals |= {"static_url": static_url, "has_static": has_static, "version": VERSION, "visit": current_visit}
     return made
 

@@ -22,7 +22,6 @@ from app.domain import (
     Quantile,
     TokenLogit,
     TokenShare,
-    TokenSpan,
 )
 
 # Values are scaled so that the largest of an example becomes 2^15: half floats keep three digits from there down to
@@ -44,16 +43,19 @@ def pack_lengths(lengths: Iterable[int]) -> bytes:
     return bytes(packed)
 
 
-def unpack_spans(packed: bytes) -> list[TokenSpan]:
-    spans: list[TokenSpan] = []
-    start = length = shift = 0
+def unpack_ends(packed: bytes) -> list[int]:
+    """Where the spans end: each begins where the one before it ends, the first at 0."""
+    if packed.isascii():  # every length is one byte
+        return list(accumulate(packed))
+    lengths: list[int] = []
+    length = shift = 0
     for byte in packed:
         length |= (byte & 0x7F) << shift
         shift += 7
         if byte < 0x80:
-            spans.append(TokenSpan(start, start + length))
-            start, length, shift = start + length, 0, 0
-    return spans
+            lengths.append(length)
+            length = shift = 0
+    return list(accumulate(lengths))
 
 
 def unpack_firings(packed: bytes) -> tuple[tuple[int, ...], tuple[float, ...]]:
@@ -76,10 +78,9 @@ def unpack_top_tokens(packed: str, n_active_tokens: int) -> list[TokenShare]:
 
 
 def unpack_statistics(
-    packed: bytes, max_activation: float, n_sentences: int, names: Mapping[int, str]
+    found: "Statistics", max_activation: float, n_sentences: int, names: Mapping[int, str]
 ) -> dict[str, Any]:
     """What stands in no column of a feature's own. n_sentences: where it fires. names: of neighbours, by index."""
-    found = _read(packed)
     similar, opposite, coactive = ([Neighbor(i, v, names.get(i)) for i, v in group] for group in found.neighbors)
     return {
         "histogram": Histogram(_widths(max_activation, len(found.histogram)), found.histogram),
@@ -99,16 +100,12 @@ def unpack_statistics(
     }
 
 
-def neighbor_indices(packed: bytes) -> set[int]:
-    return {index for group in _read(packed).neighbors for index, _ in group}
-
-
 def unpack_quantiles(packed: bytes) -> list[Quantile]:
-    return _read(packed).quantiles
+    return read_statistics(packed).quantiles
 
 
 @dataclass(frozen=True)
-class _Statistics:
+class Statistics:
     """intervals: (tokens, sentences) each; promoted, suppressed: (token, id, logit); neighbors: (index, value)."""
 
     histogram: list[int]
@@ -124,8 +121,12 @@ class _Statistics:
     metadata: Sequence[tuple[str, str, int, float]] = ()
     encoder_cosine: float | None = None
 
+    @property
+    def neighbor_indices(self) -> set[int]:
+        return {index for group in self.neighbors for index, _ in group}
 
-def _read(packed: bytes) -> _Statistics:
+
+def read_statistics(packed: bytes) -> Statistics:
     """A version byte, three lengths, numbers as packing.FeatureBlock lays them out, and JSON: the tokens' texts.
 
     Since version 2, that and the metadata of its sentences.
@@ -151,7 +152,7 @@ def _read(packed: bytes) -> _Statistics:
     alike = [(index, _short(cosine)) for index, cosine in zip(similar, cosines, strict=True)]
     together = [(index, _short(share)) for index, share in zip(coactive, jaccard, strict=True) if share > 0]
     fired = quantiles[-1] > 0
-    return _Statistics(
+    return Statistics(
         histogram=histogram if fired else [],
         quantiles=[Quantile(share, _short(q)) for share, q in zip(QUANTILES, quantiles, strict=True)] if fired else [],
         intervals=list(zip(tokens, sentences, strict=True)) if fired else [],
@@ -175,9 +176,9 @@ def _layout(version: int, n_logits: int, n_similar: int, n_coactive: int) -> str
     return struct.Struct(f"<{statistics}{2 * n_logits}I{2 * n_logits}f{neighbors}{surroundings}")
 
 
-def _read_version_0(packed: bytes) -> _Statistics:
+def _read_version_0(packed: bytes) -> Statistics:
     histogram, quantiles, intervals, norm, (promoted, suppressed), neighbors = json.loads(zlib.decompress(packed))
-    return _Statistics(
+    return Statistics(
         histogram, [Quantile(*quantile) for quantile in quantiles], intervals, norm, promoted, suppressed, neighbors
     )
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Integer, and_, cast, exists, func, select
 from sqlalchemy.orm import Session
 
 from app.domain import Dictionary
-from app.store.blobs import unpack_firings, unpack_spans, unpack_statistics, unpack_top_tokens
+from app.store.blobs import read_statistics, unpack_ends, unpack_firings, unpack_statistics, unpack_top_tokens
 from app.store.database import Database
 from app.store.dictionaries import list_dictionaries
 from app.store.labels import choose_name
@@ -169,9 +169,9 @@ def _check_blobs(session: Session, row: DictionaryRow, report: Callable[[int], N
     lengths: dict[int, int] = {}
     sentences = select(SentenceRow).where(_of(SentenceRow, row)).order_by(SentenceRow.number)
     for sentence in _streamed(session, sentences):
-        spans = _decoded(partial(unpack_spans, sentence.boundaries))
-        lengths[sentence.number] = len(spans or ())
-        if spans is None or (spans[-1].end if spans else 0) != len(sentence.text):
+        ends = _decoded(partial(unpack_ends, sentence.boundaries))
+        lengths[sentence.number] = len(ends or ())
+        if ends is None or (ends[-1] if ends else 0) != len(sentence.text):
             yield Finding(f"{row.id}: the tokens of sentence {sentence.number} do not cover it", _AGAIN)
         done += 1
         report(done)
@@ -191,8 +191,9 @@ def _check_blobs(session: Session, row: DictionaryRow, report: Callable[[int], N
 def _check_feature(row: DictionaryRow, feature: FeatureRow) -> Iterator[Finding]:
     n = feature.n_active_tokens
     tokens = _decoded(partial(unpack_top_tokens, feature.top_tokens, max(n, 1)))
+    n_sentences = max(feature.n_active_sentences, 1)
     statistics = _decoded(
-        partial(unpack_statistics, feature.statistics, feature.max_activation, max(feature.n_active_sentences, 1), {})
+        lambda: unpack_statistics(read_statistics(feature.statistics), feature.max_activation, n_sentences, {})
     )
     if tokens is None or statistics is None:
         yield Finding(f"{row.id}: the statistics of feature {feature.index} cannot be read", _AGAIN)

@@ -1,6 +1,6 @@
 """Dictionaries: the published builds."""
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from app.domain import Dictionary, Histogram, Quality
@@ -8,17 +8,18 @@ from app.errors import NotFound
 from app.store.tables import DictionaryRow
 
 NAMED = 10  # dictionaries that an error lists
+_BY_ID = select(DictionaryRow).where(DictionaryRow.published, DictionaryRow.id == bindparam("id"))
+_ALL = select(DictionaryRow).where(DictionaryRow.published).order_by(DictionaryRow.id)
 
 
 def list_dictionaries(session: Session) -> list[Dictionary]:
     """Every published dictionary, by id."""
-    rows = session.scalars(select(DictionaryRow).where(DictionaryRow.published).order_by(DictionaryRow.id))
-    return [to_dictionary(row) for row in rows]
+    return [to_dictionary(row) for row in session.scalars(_ALL)]
 
 
 def get_dictionary(session: Session, id: str) -> Dictionary:
     """Raises NotFound, naming the dictionaries that there are."""
-    row = session.scalar(select(DictionaryRow).where(DictionaryRow.published, DictionaryRow.id == id))
+    row = session.scalar(_BY_ID, {"id": id})
     if row is None:
         ids = select(DictionaryRow.id).where(DictionaryRow.published).order_by(DictionaryRow.id)
         known = list(session.scalars(ids.limit(NAMED + 1)))

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from app.domain import Dictionary, Feature, FeatureSummary
 from app.errors import NotFound
-from app.store.blobs import neighbor_indices, unpack_statistics, unpack_top_tokens
+from app.store.blobs import read_statistics, unpack_statistics, unpack_top_tokens
 from app.store.tables import FeatureRow, LabelRow
 
 # What lists show of a feature; the statistics are left where they are.
@@ -20,15 +20,26 @@ SUMMARY = (
     FeatureRow.mean_activation,
     FeatureRow.top_tokens,
 )
+# Built once: building a statement anew for each page takes longer than running it.
+_of_dictionary = FeatureRow.dictionary == bindparam("dictionary")
+_indices: Any = bindparam("indices", expanding=True)
+_WHOLE = select(*SUMMARY, FeatureRow.statistics).where(_of_dictionary, FeatureRow.index == bindparam("index"))
+_SUMMARIES = select(*SUMMARY).where(_of_dictionary, FeatureRow.index.in_(_indices))
+_NAMES = select(LabelRow.feature, LabelRow.text).where(
+    LabelRow.dictionary_id == bindparam("dictionary_id"), LabelRow.is_name, LabelRow.feature.in_(_indices)
+)
 
 
 def get_feature(session: Session, dictionary: Dictionary, index: int) -> Feature:
     """Every statistic of one feature. Raises NotFound."""
     # A number outside any integer column never reaches the database.
-    row = session.get(FeatureRow, (dictionary.key, index)) if 0 <= index < dictionary.n_features else None
+    row = None
+    if 0 <= index < dictionary.n_features:
+        row = session.execute(_WHOLE, {"dictionary": dictionary.key, "index": index}).first()
     if row is None:
         raise NotFound(f"{dictionary.id} has features 0 to {dictionary.n_features - 1}, not {index}.")
-    names = feature_names(session, dictionary, [index, *neighbor_indices(row.statistics)])
+    statistics = read_statistics(row.statistics)
+    names = feature_names(session, dictionary, [index, *statistics.neighbor_indices])
     return Feature(
         index=index,
         n_active_tokens=row.n_active_tokens,
@@ -36,7 +47,7 @@ def get_feature(session: Session, dictionary: Dictionary, index: int) -> Feature
         max_activation=row.max_activation,
         mean_activation=row.mean_activation,
         top_tokens=unpack_top_tokens(row.top_tokens, row.n_active_tokens),
-        **unpack_statistics(row.statistics, row.max_activation, row.n_active_sentences, names),
+        **unpack_statistics(statistics, row.max_activation, row.n_active_sentences, names),
         label=names.get(index),
         density=row.n_active_tokens / dictionary.n_tokens,
         n_tokens=dictionary.n_tokens,
@@ -45,18 +56,13 @@ def get_feature(session: Session, dictionary: Dictionary, index: int) -> Feature
 
 def feature_names(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, str]:
     """What features are called, by index; those without a label are left out."""
-    query = select(LabelRow.feature, LabelRow.text).where(
-        LabelRow.dictionary_id == dictionary.id, LabelRow.is_name, LabelRow.feature.in_(indices)
-    )
-    return dict(session.execute(query).all())
+    return dict(session.execute(_NAMES, {"dictionary_id": dictionary.id, "indices": indices}).all())
 
 
 def get_summaries(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, FeatureSummary]:
     """What lists show of these features, by index."""
     names = feature_names(session, dictionary, indices)
-    rows = session.execute(
-        select(*SUMMARY).where(FeatureRow.dictionary == dictionary.key, FeatureRow.index.in_(indices))
-    )
+    rows = session.execute(_SUMMARIES, {"dictionary": dictionary.key, "indices": indices})
     return {row[0]: to_summary(row, names.get(row[0]), dictionary.n_tokens) for row in rows}
 
 

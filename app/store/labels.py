@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from app.domain import PERSON, Dictionary, Label, LabelAction, LabelChange
@@ -15,6 +15,9 @@ from app.store.words import spaced
 
 MAX_TEXT = 500
 MAX_AUTHOR = 100
+_OF_FEATURE = select(LabelRow).where(
+    LabelRow.dictionary_id == bindparam("dictionary_id"), LabelRow.feature == bindparam("feature")
+)
 
 
 def list_labels(session: Session, dictionary: Dictionary, index: int) -> list[Label]:
@@ -231,7 +234,7 @@ def _get_change(session: Session, dictionary: Dictionary, index: int, change_id:
 
 def _ranked(session: Session, dictionary: Dictionary, index: int) -> list[LabelRow]:
     """The best first."""
-    rows = session.scalars(select(LabelRow).where(LabelRow.dictionary_id == dictionary.id, LabelRow.feature == index))
+    rows = session.scalars(_OF_FEATURE, {"dictionary_id": dictionary.id, "feature": index})
     return sorted(rows, key=rank, reverse=True)
 
 

@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import Dictionary, Sentence
 from app.errors import NotFound
-from app.store.blobs import unpack_spans
+from app.store.blobs import unpack_ends
 from app.store.tables import SentenceRow
 
 
@@ -19,7 +19,7 @@ def get_sentence(session: Session, dictionary: Dictionary, number: int) -> Sente
     return Sentence(
         number=number,
         text=row.text,
-        spans=unpack_spans(row.boundaries),
+        ends=unpack_ends(row.boundaries),
         metadata=row.details,
         record=row.record,
         offset=row.offset,

@@ -97,8 +97,10 @@ def test_no_template_turns_escaping_off(template: Path) -> None:
 
 
 def test_no_module_makes_markup_that_is_not_escaped() -> None:
+    """But the one that writes heated tokens and bars, in one place and under tests of its own (test_marks.py)."""
     for module in Path("app").rglob("*.py"):
-        assert not re.search(r"\bMarkup\(|\|\s*safe\b|autoescape=False", module.read_text()), module
+        found = re.findall(r"\bMarkup\(|\|\s*safe\b|autoescape=False", module.read_text())
+        assert len(found) <= (module == Path("app/pages/marks.py")), module
 
 
 def test_a_role_includes_the_lesser_ones() -> None:

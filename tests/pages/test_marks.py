@@ -1,0 +1,75 @@
+from selectolax.lexbor import LexborHTMLParser
+
+from app.domain import Example, Group, Peak
+from app.pages.escaping import escaped
+from app.pages.marks import heated, lone_token
+from app.pages.snippets import ShownToken, View, shown
+
+NASTY = "<b>&amp;\"'</b>"
+
+
+def example(text: str, lengths: list[int], firings: dict[int, float], peak: int | None) -> Example:
+    ends = [sum(lengths[: n + 1]) for n in range(len(lengths))]
+    found = None if peak is None else Peak(peak, "", firings.get(peak, 0.0))
+    return Example(Group.TOP, 0, 7, text, found, ends, firings, {}, 0)
+
+
+def test_whatever_a_token_holds_is_shown_as_text() -> None:
+    tokens = [ShownToken(NASTY, 2.0, True), ShownToken(NASTY, 0.0, False), ShownToken(NASTY, 0.0, True)]
+    page = LexborHTMLParser(f"<p>{heated(tokens, 4.0)}</p>").css("p")[0]
+    assert page.text() == 3 * NASTY
+    assert [(n.attributes["class"], n.attributes.get("data-activation")) for n in page.css("span")] == [
+        ("token heat-5 peak", "2.00"),
+        ("token peak", None),
+    ]
+    assert LexborHTMLParser(str(lone_token(NASTY))).css("code")[0].text() == NASTY
+
+
+def test_what_is_no_markup_is_escaped_and_markup_is_left() -> None:
+    class Named:
+        def __str__(self) -> str:
+            return NASTY
+
+    shown_text = "&lt;b&gt;&amp;amp;&#34;&#39;&lt;/b&gt;"
+    assert escaped(NASTY) == escaped(Named()) == shown_text
+    assert escaped(lone_token(NASTY)) == lone_token(NASTY)
+    assert (escaped(3), escaped(0.5), escaped(None)) == ("3", "0.5", "None")
+
+
+def test_silent_tokens_that_follow_one_another_are_one() -> None:
+    found = shown(example("a bc def g", [1, 3, 4, 2], {1: 2.0}, 1), View.SNIPPET)
+    assert found.tokens == [ShownToken("a", 0, False), ShownToken(" bc", 2.0, True), ShownToken(" def g", 0, False)]
+    assert (found.cut_before, found.cut_after, found.n_firing) == (False, False, 1)
+
+
+def test_a_piece_of_a_character_lends_its_heat_to_the_piece_that_holds_it() -> None:
+    on_its_later_piece = example("a🎾b", [1, 1, 0, 0, 1], {3: 5.0}, 3)
+    assert shown(on_its_later_piece, View.FULL).tokens == [
+        ShownToken("a", 0, False),
+        ShownToken("🎾", 5.0, True),
+        ShownToken("b", 0, False),
+    ]
+    on_several = example("a🎾b", [1, 1, 0, 0, 1], {1: 1.0, 2: 4.0, 3: 2.0, 4: 3.0}, 2)
+    assert shown(on_several, View.FULL).tokens == [
+        ShownToken("a", 0, False),
+        ShownToken("🎾", 4.0, True),
+        ShownToken("b", 3.0, False),
+    ]
+
+
+def test_a_long_sentence_is_cut_around_its_peak_and_never_within_a_character() -> None:
+    lengths = [0 if n % 3 == 0 and n else 1 for n in range(300)]
+    long = example("x" * sum(lengths), lengths, {150: 1.0, 10: 2.0}, 150)
+    found = shown(long, View.SNIPPET)
+    assert found.cut_before
+    assert found.cut_after
+    assert found.n_firing == 2
+    assert [token.is_peak for token in found.tokens] == [False, True, False]
+    assert len("".join(token.text for token in found.tokens)) < 40
+
+
+def test_line_breaks_are_signs_on_a_line_and_where_they_are_asked_for() -> None:
+    broken = example("a\nb c", [1, 2, 2], {1: 1.0}, 1)
+    assert [token.text for token in shown(broken, View.LINE).tokens] == ["a", "↵b", " c"]
+    assert [token.text for token in shown(broken, View.FULL).tokens] == ["a", "\nb", " c"]
+    assert [token.text for token in shown(broken, View.FULL, with_spaces=True).tokens] == ["a", "↵\nb", "·\u200bc"]
