@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from app.domain import FIRINGS, HISTOGRAM_BINS, INTERVALS, QUANTILES, Group, Histogram, NewDictionary, Quality
 from app.store.blobs import pack_lengths
 from app.store.database import Database
-from app.store.packing import ExampleBlock, FeatureBlock, Metadata, Neighbors, Tokens, pack_runs
+from app.store.example_packing import ExampleBlock, first_peaks
+from app.store.packing import FeatureBlock, Metadata, Neighbors, Tokens
 from app.store.write import IndexWriter, SentenceValues
 
 SYLLABLES = [first + second for first in "bdfgklmnprstv" for second in "aeiou"]
@@ -132,18 +133,20 @@ def example_block(made: Synthetic, draw: np.random.Generator, first: int, n: int
     firing = ~np.isin(
         all_groups, [place for place, group in enumerate(Group) if group in (Group.SILENT, Group.CONTRAST)]
     )
-    positions = np.sort(np.argsort(draw.random((total, LENGTH)), axis=1)[:, :FIRING], axis=1)
-    values = draw.uniform(0.5, 9, (total, FIRING)).astype(np.float32)
-    begins = np.arange(total) * FIRING
-    packed, peaks = pack_runs(positions.ravel(), values.ravel(), begins, begins + FIRING)
+    n_firing = int(firing.sum())
+    positions = np.sort(np.argsort(draw.random((n_firing, LENGTH)), axis=1)[:, :FIRING], axis=1).ravel()
+    values = draw.uniform(0.5, 9, n_firing * FIRING).astype(np.float32)
+    peaks = np.full(total, -1)
+    peaks[firing] = first_peaks(values, positions, np.full(n_firing, FIRING))
     return ExampleBlock(
         features=np.repeat(np.arange(first, first + n), len(groups)),
         groups=all_groups,
         ranks=np.tile(ranks, n),
         sentences=draw.integers(0, made.n_sentences, total),
-        peaks=np.where(firing, peaks, -1),
-        firings=[*packed, b""],
-        firings_of=np.where(firing, np.arange(total), total),
+        peaks=peaks,
+        lengths=np.where(firing, FIRING, 0),
+        positions=positions,
+        values=values,
     )
 
 

@@ -11,7 +11,7 @@ from app.index.draw import DrawOrder
 from app.index.recorded import Firings, Recording
 from app.index.recording import ROW_BITS, Int64
 from app.index.statistics import Runs, Statistics, levels, rank_in_group, upper_edges
-from app.store.packing import ExampleBlock, pack_runs
+from app.store.example_packing import ExampleBlock, first_peaks
 
 TOP = 20
 SAMPLE = 5  # of each interval, of silent and of contrast sentences
@@ -85,21 +85,23 @@ def choose(choice: Choice, firings: Firings, runs: Runs, statistics: Statistics)
         for name in ("features", "ranks", "windows", "peaks", "runs")
     )
     groups = np.repeat([_GROUPS.index(some.group) for some in chosen], [len(some.features) for some in chosen])
-    fires = run >= 0
-    packed, blob_of = np.unique(run[fires], return_inverse=True)
-    blobs, peak_of = pack_runs(firings.positions, firings.values, runs.begins[packed], runs.begins[packed + 1])
-    peaks[fires] = peak_of[blob_of]
-    which = np.full(len(run), len(blobs))
-    which[fires] = blob_of
     order = np.lexsort((ranks, groups, features))
+    run, peaks = run[order], peaks[order]
+    fires = run >= 0
+    begins, lengths = runs.begins[run[fires]], np.zeros(len(run), np.int64)
+    lengths[fires] = own = runs.begins[run[fires] + 1] - begins
+    taken = np.arange(int(own.sum())) + np.repeat(begins - (np.cumsum(own) - own), own)
+    positions, values = firings.positions[taken], firings.values[taken]
+    peaks[fires] = first_peaks(values, positions, own)
     return ExampleBlock(
         features=features[order] + firings.first,
         groups=groups[order],
         ranks=ranks[order],
         sentences=windows[order],
-        peaks=peaks[order],
-        firings=[*blobs, b""],
-        firings_of=which[order],
+        peaks=peaks,
+        lengths=lengths,
+        positions=positions,
+        values=values,
     )
 
 

@@ -20,7 +20,8 @@ from app.index.recorded import Block, Recording
 from app.index.recording import Int64
 from app.index.statistics import Statistics, find_runs, summarize
 from app.index.surroundings import Corpus, Surroundings, describe_corpus, surround
-from app.store.packing import ExampleBlock, FeatureBlock, Metadata, Tokens
+from app.store.example_packing import ExampleBlock
+from app.store.packing import FeatureBlock, Metadata, Tokens
 
 LOGITS = 10
 BLOCK_FIRINGS = 1_000_000  # firings held at once by a thread; few enough for the processor's cache

@@ -109,7 +109,7 @@ def show_feature(
     feature = get_feature(session, dictionary, index)
     n_shown = FULL_EXAMPLES if state.view is View.FULL else EXAMPLES
     counts = count_examples(session, dictionary, index)
-    examples = list_examples(session, dictionary, index, state.group, cursor or None, n_shown, counts)
+    examples = list_examples(session, dictionary, index, state.group, cursor or None, n_shown)
     return render(
         "feature.html",
         FeaturePage(

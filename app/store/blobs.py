@@ -1,13 +1,13 @@
 """How spans, activations and statistics are kept small, and how they come back."""
 
 import json
-import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, islice
 from math import isnan
+from struct import Struct, calcsize, unpack
 from typing import Any
 
 from app.domain import (
@@ -24,12 +24,9 @@ from app.domain import (
     TokenShare,
 )
 
-# Values are scaled so that the largest of an example becomes 2^15: half floats keep three digits from there down to
-# 2^-14, nine decimal orders below the peak, whatever the activations' own size.
-TOP_OF_EXAMPLE = 2.0**15
-SMALLEST_SCALE = 2.0**-126  # the smallest float32 that keeps all its digits
-STATISTICS_VERSION = 2
+STATISTICS_VERSION = 3
 _DEFLATED = 0x78  # how statistics of version 0 begin, which were deflated JSON
+_QUANTILES = Struct(f"<{len(QUANTILES)}f")
 
 
 def pack_lengths(lengths: Iterable[int]) -> bytes:
@@ -58,18 +55,25 @@ def unpack_ends(packed: bytes) -> list[int]:
     return list(accumulate(lengths))
 
 
-def unpack_firings(packed: bytes) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """n values above 0 at n ascending token positions, as n (uint16), the steps between positions, scale and values.
+def unpack_ascending(packed: bytes) -> list[int]:
+    """Ascending numbers, of which pack_lengths packed the first and the steps."""
+    return unpack_ends(packed)
 
-    Steps are a byte each where all are below 256 (nearly always), else uint16, told apart by the length.
+
+def from_planes(data: bytes, begin: int, n: int, kind: str, first: int, last: int) -> tuple[Any, ...]:
+    """Numbers first to last - 1 of n that begin at a byte of data as planes: the lowest byte of all, the next of all,
+    and so on, little-endian, which deflates better than numbers whole. kind: of struct.
     """
-    if not packed:
-        return (), ()
-    n = int.from_bytes(packed[:2], "little")
-    kind = "B" if len(packed) == 6 + 3 * n else "H"
-    _, *numbers = struct.unpack(f"<H{n}{kind}f{n}e", packed)
-    scale = numbers[n]
-    return tuple(accumulate(numbers[:n])), tuple(value * scale for value in numbers[n + 1 :])
+    width = calcsize(kind)
+    return unpack(f"<{last - first}{kind}", _whole(data, begin, n, width, first, last))
+
+
+def _whole(data: bytes, begin: int, n: int, width: int, first: int, last: int) -> bytearray:
+    numbers = bytearray(width * (last - first))
+    for byte in range(width):
+        at = begin + byte * n
+        numbers[byte::width] = data[at + first : at + last]
+    return numbers
 
 
 def unpack_top_tokens(packed: str, n_active_tokens: int) -> list[TokenShare]:
@@ -101,7 +105,10 @@ def unpack_statistics(
 
 
 def unpack_quantiles(packed: bytes) -> list[Quantile]:
-    return read_statistics(packed).quantiles
+    """Without unpacking the rest: all features' are read at once."""
+    if packed[0] == _DEFLATED or packed[0] < 3:
+        return read_statistics(packed).quantiles
+    return _quantiles(_QUANTILES.unpack_from(packed, 4))
 
 
 @dataclass(frozen=True)
@@ -129,13 +136,22 @@ class Statistics:
 def read_statistics(packed: bytes) -> Statistics:
     """A version byte, three lengths, numbers as packing.FeatureBlock lays them out, and JSON: the tokens' texts.
 
-    Since version 2, that and the metadata of its sentences.
+    Since version 2, that and the metadata of its sentences. Since version 3 the quantiles come first, and the rest is
+    deflated, its numbers as planes (see from_planes).
     """
     if packed[0] == _DEFLATED:
         return _read_version_0(packed)
     version, n_logits, n_similar, n_coactive = packed[:4]
-    numbers = _layout(version, n_logits, n_similar, n_coactive)
-    values = iter(numbers.unpack_from(packed, 4))
+    layout = _layout(version, n_logits, n_similar, n_coactive)
+    if version < 3:
+        numbers, words = layout.unpack_from(packed, 4), json.loads(packed[4 + layout.size :])
+    else:
+        data = zlib.decompress(packed[4 + _QUANTILES.size :], -zlib.MAX_WBITS)
+        n = layout.size // 4
+        after = layout.unpack(_whole(data, 0, n, 4, 0, n))
+        numbers = (*after[:HISTOGRAM_BINS], *_QUANTILES.unpack_from(packed, 4), *after[HISTOGRAM_BINS:])
+        words = json.loads(data[layout.size :])
+    values = iter(numbers)
 
     def take(n: int) -> list[Any]:
         return list(islice(values, n))
@@ -145,7 +161,6 @@ def read_statistics(packed: bytes) -> Statistics:
     ids, logits = (take(2 * n_logits), take(2 * n_logits))
     similar, cosines = (take(2 * n_similar), take(2 * n_similar))
     coactive, jaccard = (take(n_coactive), take(n_coactive))
-    words = json.loads(packed[4 + numbers.size :])
     texts, metadata = words if version >= 2 else (words, [])
     n_first, n_last, *per_sentence, cosine = take(2 + len(FIRINGS) + 1) or [None] * 3
     named = [(text, id, _short(logit)) for text, id, logit in zip(texts, ids, logits, strict=True)]
@@ -154,7 +169,7 @@ def read_statistics(packed: bytes) -> Statistics:
     fired = quantiles[-1] > 0
     return Statistics(
         histogram=histogram if fired else [],
-        quantiles=[Quantile(share, _short(q)) for share, q in zip(QUANTILES, quantiles, strict=True)] if fired else [],
+        quantiles=_quantiles(quantiles),
         intervals=list(zip(tokens, sentences, strict=True)) if fired else [],
         norm=_short(norm),
         promoted=named[:n_logits],
@@ -168,12 +183,20 @@ def read_statistics(packed: bytes) -> Statistics:
     )
 
 
+def _quantiles(values: Sequence[float]) -> list[Quantile]:
+    """None of a feature that never fired."""
+    if not values[-1] > 0:
+        return []
+    return [Quantile(share, _short(q)) for share, q in zip(QUANTILES, values, strict=True)]
+
+
 @cache
-def _layout(version: int, n_logits: int, n_similar: int, n_coactive: int) -> struct.Struct:
-    statistics = f"{HISTOGRAM_BINS}I{len(QUANTILES)}f{2 * INTERVALS}If"
+def _layout(version: int, n_logits: int, n_similar: int, n_coactive: int) -> Struct:
+    quantiles = f"{len(QUANTILES)}f" if version < 3 else ""
+    statistics = f"{HISTOGRAM_BINS}I{quantiles}{2 * INTERVALS}If"
     neighbors = f"{2 * n_similar}I{2 * n_similar}f{n_coactive}I{n_coactive}f"
     surroundings = f"{2 + len(FIRINGS)}If" if version >= 2 else ""
-    return struct.Struct(f"<{statistics}{2 * n_logits}I{2 * n_logits}f{neighbors}{surroundings}")
+    return Struct(f"<{statistics}{2 * n_logits}I{2 * n_logits}f{neighbors}{surroundings}")
 
 
 def _read_version_0(packed: bytes) -> Statistics:

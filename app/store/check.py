@@ -1,6 +1,6 @@
 """Looking a database through: what is damaged, left over or does not add up, and putting right what is safe."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -10,14 +10,15 @@ from sqlalchemy import ColumnElement, Integer, and_, cast, exists, func, select
 from sqlalchemy.orm import Session
 
 from app.domain import Dictionary
-from app.store.blobs import read_statistics, unpack_ends, unpack_firings, unpack_statistics, unpack_top_tokens
+from app.store.blobs import read_statistics, unpack_ends, unpack_statistics, unpack_top_tokens
 from app.store.database import Database
 from app.store.dictionaries import list_dictionaries
+from app.store.example_blobs import PackedExample, PackedExamples
 from app.store.labels import choose_name
 from app.store.tables import (
     Base,
     DictionaryRow,
-    ExampleRow,
+    FeatureExamplesRow,
     FeatureRow,
     FeatureTokenRow,
     LabelRow,
@@ -141,22 +142,12 @@ def _check_counts(session: Session, row: DictionaryRow) -> Iterator[Finding]:
         n = session.scalar(select(func.count()).select_from(table).where(_of(table, row)))
         if n != expected:
             yield Finding(f"{row.id}: {n} {noun} are stored, and it says {expected}", _AGAIN)
-    gaps = select(func.count()).select_from(
-        select(ExampleRow.feature)
-        .where(_of(ExampleRow, row))
-        .group_by(ExampleRow.feature, ExampleRow.group)
-        .having(func.max(ExampleRow.rank) + 1 != func.count())
-        .subquery()
-    )
-    if n := session.scalar(gaps):
-        yield Finding(f"{row.id}: {n} groups of examples have gaps", _AGAIN)
 
 
 def _check_references(session: Session, row: DictionaryRow) -> Iterator[Finding]:
-    sentence = and_(_of(SentenceRow, row), SentenceRow.number == ExampleRow.sentence)
+    examples = _feature(row, FeatureExamplesRow.feature)
     for what, table, there in (
-        ("examples show a sentence that is not stored", ExampleRow, sentence),
-        ("examples belong to a feature that is not stored", ExampleRow, _feature(row, ExampleRow.feature)),
+        ("examples belong to a feature that is not stored", FeatureExamplesRow, examples),
         ("tokens belong to a feature that is not stored", FeatureTokenRow, _feature(row, FeatureTokenRow.feature)),
     ):
         orphans = select(func.count()).select_from(table).where(_of(table, row), ~exists().where(there))
@@ -180,12 +171,31 @@ def _check_blobs(session: Session, row: DictionaryRow, report: Callable[[int], N
         yield from _check_feature(row, feature)
         done += 1
         report(done)
-    examples = select(ExampleRow).where(_of(ExampleRow, row)).order_by(ExampleRow.feature)
-    for example in _streamed(session, examples):
-        found = _decoded(partial(unpack_firings, example.firings))
-        n = lengths.get(example.sentence, 0)
-        if found is None or any(position >= n for position in (*found[0], example.peak or 0)):
-            yield Finding(f"{row.id}: an example of feature {example.feature} cannot be read", _AGAIN)
+    yield from _check_examples(session, row, lengths)
+
+
+def _check_examples(session: Session, row: DictionaryRow, lengths: Mapping[int, int]) -> Iterator[Finding]:
+    """lengths: tokens of each stored sentence, by number."""
+    examples = select(FeatureExamplesRow).where(_of(FeatureExamplesRow, row)).order_by(FeatureExamplesRow.feature)
+    n_missing = 0
+    for feature in _streamed(session, examples):
+        packed = _decoded(partial(PackedExamples, feature.packed))
+        found = None if packed is None else _decoded(partial(_unpacked, packed))
+        stored = [example for example in found or () if example.sentence in lengths]
+        n_missing += len(found or ()) - len(stored)
+        if found is None or any(_last(example) >= lengths[example.sentence] for example in stored):
+            yield Finding(f"{row.id}: an example of feature {feature.feature} cannot be read", _AGAIN)
+    if n_missing:
+        yield Finding(f"{row.id}: {n_missing} examples show a sentence that is not stored", _AGAIN)
+
+
+def _unpacked(packed: PackedExamples) -> list[PackedExample]:
+    return [packed.example(i) for i in range(len(packed.sentences))]
+
+
+def _last(example: PackedExample) -> int:
+    """The last of the positions that it names."""
+    return max(*example.activations, example.peak or 0, 0)
 
 
 def _check_feature(row: DictionaryRow, feature: FeatureRow) -> Iterator[Finding]:

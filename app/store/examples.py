@@ -3,51 +3,58 @@
 The statements are built once, with named parameters: building one anew for each page takes longer than running it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from app.domain import Dictionary, Example, Group, Peak, Slice
-from app.store.blobs import unpack_ends, unpack_firings
+from app.store.blobs import unpack_ascending, unpack_ends
 from app.store.cursors import make_cursor, read_cursor
-from app.store.tables import ExampleRow, SentenceRow
+from app.store.example_blobs import PackedExamples
+from app.store.search_index import first_place
+from app.store.tables import FeatureExamplesRow, SearchedSentenceRow, SentenceRow
 
-GROUPS = tuple(Group)  # ExampleRow.group counts into this
+GROUPS = tuple(Group)  # the groups of PackedExamples, in their order
 
 
 def list_examples(
-    session: Session,
-    dictionary: Dictionary,
-    index: int,
-    group: Group,
-    cursor: str | None,
-    limit: int,
-    counts: Mapping[Group, int] | None = None,
+    session: Session, dictionary: Dictionary, index: int, group: Group, cursor: str | None, limit: int
 ) -> Slice[Example]:
-    """One group of a feature's examples, strongest (or first drawn) first. counts: see count_examples, where known."""
+    """One group of a feature's examples, strongest (or first drawn) first."""
     name = (dictionary.id, index, group)
-    (rank,) = read_cursor(name, cursor, int) if cursor is not None else (-1,)
-    total = (counts or count_examples(session, dictionary, index))[group]
-    asked = {"dictionary": dictionary.key, "feature": index, "group": GROUPS.index(group), "rank": rank}
-    rows = session.execute(_OF_GROUP, asked | {"limit": limit + 1}).all()
-    following = make_cursor(name, (rows[limit - 1].rank,)) if len(rows) > limit else None
-    return Slice([_to_example(row) for row in rows[:limit]], following, total)
+    begin = max(0, _rank_in(name, cursor) + 1) if cursor is not None else 0
+    packed = _read_packed(session, dictionary, [index]).get(index)
+    if packed is None:
+        return Slice([], None, 0)
+    place = GROUPS.index(group)
+    first, total = packed.first(place), packed.counts[place]
+    end = min(begin + limit, total)
+    chosen = range(first + begin, first + end)
+    sentences = _read_sentences(session, dictionary, {packed.sentences[i] for i in chosen})
+    following = make_cursor(name, (end - 1,)) if end < total else None
+    return Slice([_to_example(packed, i, sentences) for i in chosen], following, total)
+
+
+def _rank_in(name: tuple[str, int, str], cursor: str) -> int:
+    (rank,) = read_cursor(name, cursor, int)
+    assert isinstance(rank, int)
+    return rank
 
 
 def count_examples(session: Session, dictionary: Dictionary, index: int) -> dict[Group, int]:
     """How many examples each group of a feature has."""
-    counts = dict.fromkeys(GROUPS, 0)
-    for group, n in session.execute(_COUNTS, {"dictionary": dictionary.key, "feature": index}):
-        counts[GROUPS[group]] = n
-    return counts
+    packed = _read_packed(session, dictionary, [index]).get(index)
+    return dict.fromkeys(GROUPS, 0) if packed is None else dict(zip(GROUPS, packed.counts, strict=True))
 
 
 def best_examples(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, Example]:
     """The strongest example of each feature, by index; a feature that never fired has none."""
-    rows = session.execute(_BEST, {"dictionary": dictionary.key, "features": indices})
-    return {row[0]: _to_example(row) for row in rows.all()}
+    every = _read_packed(session, dictionary, indices)
+    fired = {index: packed for index, packed in every.items() if packed.strongest}
+    sentences = _read_sentences(session, dictionary, {packed.strongest[0] for packed in fired.values()})
+    return {index: _to_example(packed, 0, sentences) for index, packed in fired.items()}
 
 
 def examples_of_sentence(
@@ -57,60 +64,64 @@ def examples_of_sentence(
 
     Past `limit` only counted: `next` is always None.
     """
-    rows = session.execute(_OF_SENTENCE, {"dictionary": dictionary.key, "sentence": number}).all()
-    strongest = sorted(rows, key=lambda row: (-max(unpack_firings(row.firings)[1], default=0.0), row.feature))
-    return Slice([(row.feature, _to_example(row)) for row in strongest[:limit]], None, len(rows))
+    of_build = {"first": first_place(dictionary.key), "last": first_place(dictionary.key + 1) - 1}
+    features = session.scalar(_SHOWING, {"sentence": number, **of_build})
+    every = _read_packed(session, dictionary, unpack_ascending(features or b""))
+    places = {index: packed.strongest.index(number) for index, packed in every.items()}
+    peaks = {index: max(packed.example(places[index]).activations.values()) for index, packed in every.items()}
+    strongest = sorted(every, key=lambda index: (-peaks[index], index))
+    sentences = _read_sentences(session, dictionary, {number})
+    shown = [(index, _to_example(every[index], places[index], sentences)) for index in strongest[:limit]]
+    return Slice(shown, None, len(every))
 
 
 def find_example(session: Session, dictionary: Dictionary, index: int, number: int) -> Example | None:
     """A sentence as one of a feature's examples, in whichever group; None where it is none of them."""
-    row = session.execute(_ONE, {"dictionary": dictionary.key, "feature": index, "sentence": number}).first()
-    return _to_example(row) if row else None
+    packed = _read_packed(session, dictionary, [index]).get(index)
+    if packed is None or number not in packed.sentences:
+        return None
+    return _to_example(packed, packed.sentences.index(number), _read_sentences(session, dictionary, {number}))
 
 
-def is_top() -> ColumnElement[bool]:
-    """Written into the statement, since an index over top examples alone serves no parameter."""
-    return ExampleRow.group == literal(GROUPS.index(Group.TOP), literal_execute=True)
-
-
-def _shown(*conditions: ColumnElement[bool]) -> Select[Any]:
-    """A dictionary's examples with their sentences. Plain columns: a page reads dozens of rows."""
-    of_example = and_(SentenceRow.dictionary == ExampleRow.dictionary, SentenceRow.number == ExampleRow.sentence)
-    example = (ExampleRow.feature, ExampleRow.group, ExampleRow.rank, ExampleRow.peak, ExampleRow.firings)
-    sentence = (SentenceRow.number, SentenceRow.text, SentenceRow.boundaries, SentenceRow.details, SentenceRow.offset)
-    query = select(*example, *sentence).join(SentenceRow, of_example)
-    return query.where(ExampleRow.dictionary == bindparam("dictionary"), *conditions)
-
-
-_feature, _sentence = ExampleRow.feature == bindparam("feature"), ExampleRow.sentence == bindparam("sentence")
-_OF_GROUP = (
-    _shown(_feature, ExampleRow.group == bindparam("group"), ExampleRow.rank > bindparam("rank"))
-    .order_by(ExampleRow.rank)
-    .limit(bindparam("limit"))
+_numbers: Any = bindparam("numbers", expanding=True)
+_PACKED = select(FeatureExamplesRow.feature, FeatureExamplesRow.packed).where(
+    FeatureExamplesRow.dictionary == bindparam("dictionary"), FeatureExamplesRow.feature.in_(_numbers)
 )
-_COUNTS = (
-    select(ExampleRow.group, func.count())
-    .where(ExampleRow.dictionary == bindparam("dictionary"), _feature)
-    .group_by(ExampleRow.group)
+_SENTENCES = select(
+    *(SentenceRow.number, SentenceRow.text, SentenceRow.boundaries, SentenceRow.details, SentenceRow.offset)
+).where(SentenceRow.dictionary == bindparam("dictionary"), SentenceRow.number.in_(_numbers))
+_SHOWING = select(SearchedSentenceRow.features).where(
+    SearchedSentenceRow.sentence == bindparam("sentence"),
+    SearchedSentenceRow.id.between(bindparam("first"), bindparam("last")),
 )
-_BEST = _shown(ExampleRow.feature.in_(bindparam("features", expanding=True)), is_top(), ExampleRow.rank == 0)
-_OF_SENTENCE = _shown(_sentence, is_top())
-_ONE = _shown(_feature, _sentence).order_by(ExampleRow.group, ExampleRow.rank).limit(1)
 
 
-def _to_example(row: Any) -> Example:
-    """row: the columns of _shown."""
-    _, group, rank, peak, packed, number, text, boundaries, details, offset = row
+def _read_packed(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, PackedExamples]:
+    """By index; a feature without any example has none."""
+    rows = session.execute(_PACKED, {"dictionary": dictionary.key, "numbers": indices})
+    return {index: PackedExamples(packed) for index, packed in rows}
+
+
+def _read_sentences(session: Session, dictionary: Dictionary, numbers: Collection[int]) -> dict[int, Any]:
+    """Rows of _SENTENCES by number. Plain columns: a page reads dozens of rows."""
+    rows = session.execute(_SENTENCES, {"dictionary": dictionary.key, "numbers": list(numbers)}) if numbers else ()
+    return {row[0]: row for row in rows}
+
+
+def _to_example(packed: PackedExamples, i: int, sentences: Mapping[int, Any]) -> Example:
+    """The ith of the packed examples. sentences: of _read_sentences."""
+    found = packed.example(i)
+    number, text, boundaries, details, offset = sentences[found.sentence]
     ends = unpack_ends(boundaries)
-    firings = dict(zip(*unpack_firings(packed), strict=True))
+    group = packed.group_of(i)
     return Example(
         group=GROUPS[group],
-        rank=rank,
+        rank=i - packed.first(group),
         sentence=number,
         text=text,
-        peak=None if peak is None else _peak(peak, text, ends, firings),
+        peak=None if found.peak is None else _peak(found.peak, text, ends, found.activations),
         ends=ends,
-        firings=firings,
+        firings=found.activations,
         metadata=details,
         offset=offset,
     )

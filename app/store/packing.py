@@ -1,6 +1,7 @@
 """Blobs and rows made by the block, from arrays: what the writer stores. What they hold stands in blobs.py."""
 
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,36 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import FIRINGS, HISTOGRAM_BINS, INTERVALS, QUANTILES
-from app.store.blobs import SMALLEST_SCALE, STATISTICS_VERSION, TOP_OF_EXAMPLE
+from app.domain import FIRINGS, HISTOGRAM_BINS, INTERVALS
+from app.store.blobs import STATISTICS_VERSION
 from app.store.tables import folded
 
 Ints = NDArray[np.integer]
 Floats = NDArray[np.floating]
-
-
-@dataclass(frozen=True)
-class ExampleBlock:
-    """Examples in the order of features, groups and ranks, all (n,).
-
-    groups: places in domain.Group; peaks: token positions, -1 where there is none; firings_of: which of the packed
-    firings an example has.
-    """
-
-    features: Ints
-    groups: Ints
-    ranks: Ints
-    sentences: Ints
-    peaks: Ints
-    firings: Sequence[bytes]
-    firings_of: Ints
-
-    def rows(self) -> Iterator[tuple[Any, ...]]:
-        """Feature, group, rank, sentence, peak, firings."""
-        peaks = (None if peak < 0 else peak for peak in self.peaks.tolist())
-        firings = (self.firings[i] for i in self.firings_of.tolist())
-        lists = (column.tolist() for column in (self.features, self.groups, self.ranks, self.sentences))
-        return zip(*lists, peaks, firings, strict=True)
+_FAST = 1  # zlib's level: higher ones save few bytes
 
 
 @dataclass(frozen=True)
@@ -150,10 +128,7 @@ class FeatureBlock:
         )
         kind = np.dtype(
             [
-                ("version", "u1"),
-                ("lengths", "u1", 3),
                 ("histogram", "<u4", HISTOGRAM_BINS),
-                ("quantiles", "<f4", len(QUANTILES)),
                 ("intervals", "<u4", (2, INTERVALS)),
                 ("norm", "<f4"),
                 *((name, "<u4", n_logits) for name in ("promoted_ids", "suppressed_ids")),
@@ -168,9 +143,7 @@ class FeatureBlock:
             ]
         )
         packed = np.zeros(len(self.n_active_tokens), kind)
-        packed["version"] = STATISTICS_VERSION
-        packed["lengths"] = n_logits, n_similar, n_coactive
-        packed["histogram"], packed["quantiles"] = self.histogram, self.quantiles
+        packed["histogram"] = self.histogram
         packed["intervals"][:, 0], packed["intervals"][:, 1] = self.interval_tokens, self.interval_sentences
         packed["norm"] = self.decoder_norm
         packed["promoted_ids"], packed["promoted"] = self.promoted.ids, self.promoted.values
@@ -180,12 +153,15 @@ class FeatureBlock:
         packed["coactive"], packed["jaccard"] = self.coactive.features, self.coactive.values
         packed["ends"][:, 0], packed["ends"][:, 1] = self.n_first, self.n_last
         packed["per_sentence"], packed["encoder_cosine"] = self.per_sentence, self.encoder_cosine
-        data, size = packed.tobytes(), kind.itemsize
+        planes = packed.view(np.uint8).reshape(len(packed), kind.itemsize // 4, 4).transpose(0, 2, 1).tobytes()
+        quantiles = np.ascontiguousarray(self.quantiles, dtype="<f4")
+        head = bytes([STATISTICS_VERSION, n_logits, n_similar, n_coactive])
         named = _Json(self.texts)
         tokens = np.concatenate([self.promoted.ids, self.suppressed.ids], axis=1).tolist()
         for i, (ids, metadata) in enumerate(zip(tokens, self._metadata(), strict=True)):
             texts = ",".join([named[token] for token in ids])
-            yield data[i * size : (i + 1) * size] + f"[[{texts}],{metadata}]".encode()
+            raw = planes[i * kind.itemsize : (i + 1) * kind.itemsize] + f"[[{texts}],{metadata}]".encode()
+            yield head + quantiles[i].tobytes() + zlib.compress(raw, _FAST, -zlib.MAX_WBITS)
 
 
 class _Json(dict[int, str]):
@@ -198,48 +174,3 @@ class _Json(dict[int, str]):
     def __missing__(self, token_id: int) -> str:
         self[token_id] = json.dumps(self.texts[token_id], ensure_ascii=False)
         return self[token_id]
-
-
-def pack_runs(
-    positions: Ints, values: NDArray[np.float32], begins: NDArray[np.int64], ends: NDArray[np.int64]
-) -> tuple[list[bytes], NDArray[np.int64]]:
-    """Blobs (see blobs.unpack_firings) of firings begins[i] to ends[i] - 1, and the position of each one's peak.
-
-    positions ascend within a run; values are above 0. Of equal peaks the first counts.
-    """
-    lengths = ends - begins
-    if len(lengths) == 0:
-        return [], np.zeros(0, np.int64)
-    firsts = np.cumsum(lengths) - lengths
-    within = np.arange(int(lengths.sum())) - np.repeat(firsts, lengths)
-    taken = within + np.repeat(begins, lengths)
-    values, positions = values[taken], positions[taken].astype(np.int64)
-    steps = np.diff(positions, prepend=0)
-    steps[firsts] = positions[firsts]
-    peaks = np.maximum.reduceat(values, firsts)
-    at_peak = np.flatnonzero(values == np.repeat(peaks, lengths))
-    peak_positions = positions[at_peak[np.searchsorted(at_peak, firsts)]]
-    scales = np.maximum(peaks / np.float32(TOP_OF_EXAMPLE), np.float32(SMALLEST_SCALE))
-    halves = (values / np.repeat(scales, lengths)).astype("<f2")
-
-    width = np.where(np.maximum.reduceat(steps, firsts) < 256, 1, 2)
-    sizes = 6 + (width + 2) * lengths
-    offsets = np.cumsum(sizes) - sizes
-    packed = np.zeros(int(sizes.sum()), np.uint8)
-
-    def put(at: NDArray[np.int64], data: NDArray[Any]) -> None:
-        """data: numbers of one kind, each to begin at its own byte."""
-        raw = np.ascontiguousarray(data).view(np.uint8).reshape(len(data), data.itemsize)
-        for byte in range(data.itemsize):
-            packed[at + byte] = raw[:, byte]
-
-    put(offsets, lengths.astype("<u2"))
-    step_at = np.repeat(offsets + 2, lengths) + within * np.repeat(width, lengths)
-    narrow = np.repeat(width == 1, lengths)
-    put(step_at[narrow], steps[narrow].astype(np.uint8))
-    put(step_at[~narrow], steps[~narrow].astype("<u2"))
-    scale_at = offsets + 2 + width * lengths
-    put(scale_at, scales.astype("<f4"))
-    put(np.repeat(scale_at + 4, lengths) + 2 * within, halves)
-    data = packed.tobytes()
-    return [data[a:b] for a, b in zip(offsets.tolist(), (offsets + sizes).tolist(), strict=True)], peak_positions

@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session
 
 from app.domain import Dictionary, SearchResults, Slice
 from app.errors import Invalid
+from app.store.blobs import unpack_ascending
 from app.store.cursors import make_cursor, read_cursor
 from app.store.dictionaries import get_dictionary, list_dictionaries
-from app.store.examples import is_top
 from app.store.full_text import TRIGRAM, Sought, matching_labels, matching_sentences, words_beginning, words_holding
 from app.store.search_hits import KINDS, LABEL, METADATA, TEXT, TOKEN, FeatureKey, Found, describe_hits
 from app.store.search_index import first_place
 from app.store.search_query import SearchQuery, Term, parse_query
-from app.store.tables import FIRES, ExampleRow, FeatureTokenRow, LabelRow, SearchedSentenceRow, folded
+from app.store.tables import FIRES, FeatureTokenRow, LabelRow, SearchedSentenceRow, folded
 
 READ = 500  # sentences, labels and tokens that one search reads of each kind
 READ_OF_EACH = 100  # of each dictionary at least, where a search goes over many
@@ -155,16 +155,25 @@ def _in_sentences(
 ) -> tuple[list[Found], bool]:
     """By examples and by their metadata; and whether every sentence that matches was read."""
     parts = [
-        _features_showing(session, kind, sought, key, piece, read)
+        _sentences_showing(session, kind, sought, key, piece, read)
         for key in keys
         for kind in (TEXT, METADATA)
         for piece, sought in enumerate(_sought(KINDS[kind], query, loosened))
     ]
-    found, is_complete = [], True
-    for kind, key, index, piece, n, where, n_read in session.execute(union_all(*parts)) if parts else ():
-        found.append(Found(kind, (key, index), piece, 0, n, where))
-        is_complete = is_complete and n_read < read
-    return found, is_complete
+    n_read: Counter[tuple[int, int, int]] = Counter()
+    n_examples: Counter[tuple[int, int, int, int]] = Counter()
+    first: dict[tuple[int, int, int, int], int] = {}
+    for kind, key, piece, place, features in session.execute(union_all(*parts)) if parts else ():
+        n_read[kind, key, piece] += 1
+        for feature in unpack_ascending(features):
+            way = (kind, key, feature, piece)
+            n_examples[way] += 1
+            first[way] = min(first.get(way, place), place)
+    found = [
+        Found(kind, (key, feature), piece, 0, n, first[kind, key, feature, piece])
+        for (kind, key, feature, piece), n in n_examples.items()
+    ]
+    return found, all(n < read for n in n_read.values())
 
 
 def _sought(column: str, query: SearchQuery, loosened: SearchQuery) -> list[Sought]:
@@ -173,21 +182,9 @@ def _sought(column: str, query: SearchQuery, loosened: SearchQuery) -> list[Soug
     return [whole] if loosened == query else [whole, Sought(column, loosened, without=query)]
 
 
-def _features_showing(session: Session, kind: int, sought: Sought, key: int, piece: int, read: int) -> Any:
+def _sentences_showing(session: Session, kind: int, sought: Sought, key: int, piece: int, read: int) -> Any:
     matching = matching_sentences(session, sought, first_place(key), first_place(key + 1) - 1, read).subquery()
-    counted = select(matching.c.rowid, func.row_number().over().label("place")).subquery()
     chosen = SearchedSentenceRow
-    shows = and_(
-        ExampleRow.dictionary == key,
-        ExampleRow.sentence == chosen.sentence,
-        is_top(),
-    )
     number, build, is_piece = (literal(value, literal_execute=True) for value in (kind, key, piece))
-    columns = (func.count(), func.min(counted.c.rowid), func.max(counted.c.place))
-    return (
-        select(number, build, ExampleRow.feature, is_piece, *columns)
-        .select_from(counted)
-        .join(chosen, chosen.id == counted.c.rowid)
-        .join(ExampleRow, shows)
-        .group_by(ExampleRow.feature)
-    )
+    columns = (number, build, is_piece, chosen.id, chosen.features)
+    return select(*columns).select_from(matching).join(chosen, chosen.id == matching.c.rowid)

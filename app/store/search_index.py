@@ -6,15 +6,18 @@ so that a search which reads no further than its first thousand has read the exa
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, delete, func, insert, select
+from sqlalchemy import and_, delete, insert, select
 from sqlalchemy.orm import Session
 
-from app.store.examples import is_top
+from app.store.example_blobs import PackedExamples
 from app.store.full_text import forget_unused_words, learn_words, put_words, take_words
-from app.store.tables import DictionaryRow, ExampleRow, LabelRow, SearchedSentenceRow, SentenceRow
+from app.store.tables import DictionaryRow, FeatureExamplesRow, LabelRow, SearchedSentenceRow, SentenceRow
 from app.store.words import spaced
+
+if TYPE_CHECKING:  # numpy is loaded by builds alone
+    from app.store.example_packing import StrongestExamples
 
 ROWS_A_TRANSACTION = 10_000
 _KEY_BITS = 32
@@ -32,10 +35,15 @@ def key_of(id: Any) -> Any:
     return id // (1 << _KEY_BITS)
 
 
-def index_words(transaction: Transaction, key: int) -> None:
+def index_words(transaction: Transaction, key: int, strongest: "Sequence[StrongestExamples]") -> None:
     """Makes a build's examples findable, in transactions that others need not wait long for."""
     with transaction() as session:
-        _choose(session, key)
+        _choose(session, key, strongest)
+    index_chosen(transaction, key)
+
+
+def index_chosen(transaction: Transaction, key: int) -> None:
+    """Puts the words of the searched sentences that are there into the index."""
     for rows in _pieces(transaction, key):
         with transaction() as session:
             put_words(session, rows)
@@ -45,7 +53,7 @@ def index_words(transaction: Transaction, key: int) -> None:
 def index_everything(session: Session) -> None:
     """All that is published, and all labels: for a database whose tables came from another one."""
     for key in session.scalars(select(DictionaryRow.key).where(DictionaryRow.published)).all():
-        index_words(lambda: nullcontext(session), key)
+        index_words(lambda: nullcontext(session), key, [_strongest(session, key)])
     learn_words(session, vocabulary_of(session.scalars(select(LabelRow.words))))
 
 
@@ -65,16 +73,27 @@ def searched_metadata(details: Mapping[str, Any]) -> str:
     return "\n".join(str(value) for value in details.values() if value is not None)
 
 
-def _choose(session: Session, key: int) -> None:
-    strongest = (
-        select(ExampleRow.sentence, func.min(ExampleRow.rank).label("rank"))
-        .where(ExampleRow.dictionary == key, is_top())
-        .group_by(ExampleRow.sentence)
-        .subquery()
-    )
-    place = func.row_number().over(order_by=(strongest.c.rank, strongest.c.sentence))
-    chosen = select(place + first_place(key), strongest.c.sentence)
-    session.execute(insert(SearchedSentenceRow).from_select(["id", "sentence"], chosen))
+def _choose(session: Session, key: int, strongest: "Sequence[StrongestExamples]") -> None:
+    from app.store.example_packing import joined
+
+    rows = [
+        {"id": first_place(key) + place, "sentence": sentence, "features": features}
+        for place, (sentence, features) in enumerate(joined(strongest).by_sentence(), 1)
+    ]
+    if rows:
+        session.execute(insert(SearchedSentenceRow), rows)
+
+
+def _strongest(session: Session, key: int) -> "StrongestExamples":
+    """As the writer gathers it, read back from what is stored."""
+    from app.store.example_packing import StrongestExamples
+
+    row = FeatureExamplesRow
+    found: list[tuple[int, int, int]] = []
+    query = select(row.feature, row.packed).where(row.dictionary == key).execution_options(yield_per=ROWS_A_TRANSACTION)
+    for feature, packed in session.execute(query):
+        found += ((sentence, feature, rank) for rank, sentence in enumerate(PackedExamples(packed).strongest))
+    return StrongestExamples.of(found)
 
 
 def _pieces(transaction: Transaction, key: int) -> Iterator[Sequence[dict[str, Any]]]:

@@ -181,30 +181,14 @@ class FeatureTokenRow(Base):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
-class ExampleRow(Base):
-    """group: the place of the group in domain.Group. peak: null for silent. firings: see blobs.pack_firings."""
+class FeatureExamplesRow(Base):
+    """All examples of a feature, packed (see example_blobs). Long rows: with row ids they fill their pages."""
 
-    __tablename__ = "examples"
+    __tablename__ = "feature_examples"
 
     dictionary: Mapped[int] = _build()
     feature: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    group: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    rank: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    sentence: Mapped[int]
-    peak: Mapped[int | None] = mapped_column(SmallInteger)
-    firings: Mapped[bytes] = mapped_column(LargeBinary)
-
-    __table_args__ = (
-        # Search goes from sentences to the features that show them as their strongest; 0 is the place of Group.TOP.
-        Index(
-            "top_examples_by_sentence",
-            "dictionary",
-            "sentence",
-            sqlite_where=sql('"group" = 0'),
-            postgresql_where=sql('"group" = 0'),
-        ),
-        {"sqlite_with_rowid": False},
-    )
+    packed: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class LabelRow(Base):
@@ -281,14 +265,18 @@ class LabelChangeRow(Base):
 
 
 class SearchedSentenceRow(Base):
-    """A sentence that search finds: see search_index. id: the dictionary's key * 2^32 + its place."""
+    """A sentence that search finds: see search_index. id: the dictionary's key * 2^32 + its place.
+
+    features: those that show it among their strongest examples (see blobs.unpack_ascending).
+    """
 
     __tablename__ = "searched_sentences"
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)
     sentence: Mapped[int]
+    features: Mapped[bytes] = mapped_column(LargeBinary)
 
-    __table_args__ = ({"info": {DERIVED: True}},)
+    __table_args__ = (Index("searched_by_sentence", "sentence"), {"info": {DERIVED: True}})
 
 
 class VocabularyRow(Base):

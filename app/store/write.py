@@ -20,17 +20,18 @@ from app.store.tables import (
     PROMOTES,
     Base,
     DictionaryRow,
-    ExampleRow,
+    FeatureExamplesRow,
     FeatureRow,
     FeatureTokenRow,
     SentenceRow,
 )
 
 if TYPE_CHECKING:  # numpy is loaded by builds alone
-    from app.store.packing import ExampleBlock, FeatureBlock
+    from app.store.example_packing import ExampleBlock, StrongestExamples
+    from app.store.packing import FeatureBlock
 
 ROWS_A_TRANSACTION = 20_000  # other writers wait no longer than this many rows take
-_PARTS: tuple[type[Base], ...] = (ExampleRow, FeatureTokenRow, FeatureRow, SentenceRow)
+_PARTS: tuple[type[Base], ...] = (FeatureExamplesRow, FeatureTokenRow, FeatureRow, SentenceRow)
 T = TypeVar("T")
 
 
@@ -63,6 +64,7 @@ class IndexWriter:
 
     def __init__(self, database: Database, new: NewDictionary) -> None:
         self.database = database
+        self._strongest: list[StrongestExamples] = []
         _remove_builds(database, new.id, published=False)
         values = {**asdict(new), "published": False, "created_at": datetime.now(UTC)}
         with database.write() as session:
@@ -76,8 +78,9 @@ class IndexWriter:
         self._add(SentenceRow, ("dictionary", "number", "text", "boundaries", "metadata", "record", "offset"), rows)
 
     def add_examples(self, block: "ExampleBlock") -> None:
-        columns = ("dictionary", "feature", "group", "rank", "sentence", "peak", "firings")
-        self._add(ExampleRow, columns, ((self.key, *row) for row in block.rows()))
+        columns = ("dictionary", "feature", "packed")
+        self._add(FeatureExamplesRow, columns, ((self.key, *row) for row in block.rows()))
+        self._strongest.append(block.strongest())
 
     def add_features(self, block: "FeatureBlock") -> None:
         """The features, and the tokens by which lists find them."""
@@ -92,7 +95,7 @@ class IndexWriter:
 
     def publish(self, new: NewDictionary, replace: bool) -> Dictionary:
         """The build becomes the dictionary, in one transaction. Raises Conflict where one has come up meanwhile."""
-        index_words(self.database.write, self.key)
+        index_words(self.database.write, self.key, self._strongest)
         with self.database.write() as session:
             session.execute(update(DictionaryRow).where(DictionaryRow.key == self.key).values(**asdict(new)))
             older = update(DictionaryRow).where(DictionaryRow.published, DictionaryRow.id == new.id)

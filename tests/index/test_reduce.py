@@ -20,8 +20,8 @@ from app.index.pieces import Piece, Placed
 from app.index.recorded import Recording, part_of_folder
 from app.index.recording import MASKED, Chunk, RecordingWriter, sort_firings
 from app.index.reduce import Reduced, reduce_firings
-from app.store.blobs import unpack_firings
-from app.store.packing import ExampleBlock
+from app.store.example_blobs import PackedExamples
+from app.store.example_packing import ExampleBlock
 from tests.index.brute import Line, coactive, find
 
 GROUPS = list(Group)
@@ -104,11 +104,13 @@ def reduced(recording: Recording, seed: int, block_firings: int = 1_000_000) -> 
     found = reduce_firings(recording, order, torch.device("cpu"), blocks.append, NoBar, block_firings)
     examples: Examples = {}
     for block in blocks:
-        for feature, group, rank, sentence, peak, firings in block.rows():
-            shown = examples.setdefault((feature, GROUPS[group]), [])
-            assert rank == len(shown)
-            positions, values = unpack_firings(firings)
-            shown.append((sentence, -1 if peak is None else peak, list(zip(positions, values, strict=True))))
+        for feature, packed in block.rows():
+            own = PackedExamples(packed)
+            for i in range(len(own.sentences)):
+                shown = own.example(i)
+                peak = -1 if shown.peak is None else shown.peak
+                group = examples.setdefault((feature, GROUPS[own.group_of(i)]), [])
+                group.append((shown.sentence, peak, list(shown.activations.items())))
     return found, examples, order
 
 

@@ -52,12 +52,11 @@ def test_a_sound_database_has_no_findings(check: Check) -> None:
         ('DELETE FROM features WHERE "index" = 3', "belong to a feature that is not stored"),
         ("UPDATE sentences SET text = 'shorter' WHERE number = 2", "tokens of sentence 2 do not cover it"),
         (
-            "UPDATE examples SET firings = :junk WHERE feature = 3",
+            "UPDATE feature_examples SET packed = :junk WHERE feature = 3",
             "an example of feature 3 cannot be read",
         ),
         ('UPDATE features SET statistics = :junk WHERE "index" = 7', "statistics of feature 7 cannot be read"),
         ('UPDATE features SET n_active_tokens = 1 WHERE "index" = 7', "counts of feature 7 do not add up"),
-        ('DELETE FROM examples WHERE feature = 3 AND "group" = 0 AND rank = 1', "groups of examples have gaps"),
     ],
 )
 def test_damage_is_found_and_repair_does_not_hide_it(
@@ -93,7 +92,7 @@ def test_an_old_unfinished_build_is_removed_and_a_young_one_is_left(database: Da
     assert check(repair=True)[0].remedy == "removed"
     assert [finding.what for finding in check()] == [labels.what], "labels are never taken away"
     with database.read() as session:
-        assert session.scalar(text("SELECT count(*) FROM examples")) == 0
+        assert session.scalar(text("SELECT count(*) FROM feature_examples")) == 0
 
 
 @pytest.mark.parametrize("labelled", ["sqlite"], indirect=True)  # PostgreSQL guards its pages itself
@@ -116,4 +115,4 @@ def test_vacuum_gives_room_back(database: Database) -> None:
     after = database_size(database)
     assert after > 0
     with database.read() as session:
-        assert session.scalar(text("SELECT count(*) FROM examples")) == 0
+        assert session.scalar(text("SELECT count(*) FROM feature_examples")) == 0

@@ -84,7 +84,7 @@ def test_a_build_that_is_not_published_stays_behind(own_database: str, other: st
         session.execute(text("UPDATE dictionaries SET published = false"))
     database.close()
     counts = {table.name: table.n_rows for table in copy(own_database, other)}
-    assert counts["dictionaries"] == counts["features"] == counts["examples"] == 0
+    assert counts["dictionaries"] == counts["features"] == counts["feature_examples"] == 0
     assert counts["labels"] == 2
 
 

@@ -11,10 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text as sql
 
-from app.domain import SearchResults
+from app.domain import Group, SearchResults
 from app.errors import Invalid
 from app.settings import database_url as database_url_of
 from app.store.database import Database
+from app.store.dictionaries import get_dictionary
+from app.store.examples import list_examples
 from app.store.labels import add_label, set_star
 from app.store.search import search
 from app.store.write import remove_dictionary
@@ -35,12 +37,9 @@ def find(database: Database, q: str, kind: str | None = None, limit: int = 200) 
 
 
 def texts_of(database: Database, feature: int) -> list[str]:
-    query = (
-        "SELECT s.text FROM examples e JOIN sentences s ON s.dictionary = e.dictionary AND s.number = e.sentence "
-        'WHERE e.feature = :feature AND e."group" = 0'
-    )
     with database.read() as session:
-        return list(session.scalars(sql(query), {"feature": feature}))
+        examples = list_examples(session, get_dictionary(session, "tiny"), feature, Group.TOP, None, 50)
+        return [example.text for example in examples.items]
 
 
 @pytest.mark.parametrize("word", ["tennis", "Café", "日本", "文", "🎾", "مرحبا", "<script>", "tie-break", "&"])

@@ -11,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from fastapi.testclient import TestClient
-from sqlalchemy import JSON, DateTime, Engine, MetaData, create_engine, insert
+from sqlalchemy import JSON, DateTime, Engine, MetaData, create_engine, insert, select
 from sqlalchemy.dialects import postgresql
 
 from app.main import create_app
@@ -19,6 +19,10 @@ from app.settings import Settings
 from app.settings import database_url as url_of
 from app.store.check import check_database
 from app.store.database import MIGRATIONS, SCHEMA, Database
+from app.store.dictionaries import get_dictionary
+from app.store.example_blobs import PackedExamples
+from app.store.examples import examples_of_sentence
+from app.store.tables import FeatureExamplesRow
 from tests.store.keep_schema import FOLDER
 
 pytestmark = pytest.mark.slow
@@ -112,6 +116,26 @@ def test_an_earlier_database_is_sound_after_the_upgrade(upgraded: str) -> None:
     database = Database(url_of(upgraded))
     assert list(check_database(database, False, lambda done, total: None)) == []
     database.close()
+
+
+def test_examples_are_the_same_after_the_upgrade(upgraded: str, request: pytest.FixtureRequest) -> None:
+    revision = request.node.callspec.params["upgraded"]
+    rows = json.loads(gzip.decompress((FOLDER / f"{revision}.json.gz").read_bytes()))
+    columns = ("feature", "group", "rank", "sentence", "peak")
+    before = sorted(tuple(row[name] for name in columns) for row in rows["examples"])
+    database = Database(url_of(upgraded))
+    found = []
+    with database.read() as session:
+        for feature, packed in session.execute(select(FeatureExamplesRow.feature, FeatureExamplesRow.packed)):
+            own = PackedExamples(packed)
+            for i, sentence in enumerate(own.sentences):
+                group = own.group_of(i)
+                found.append((feature, group, i - own.first(group), sentence, own.example(i).peak))
+        dictionary = get_dictionary(session, "tiny")
+        shown = [index for index, _ in examples_of_sentence(session, dictionary, 0, 100).items]
+    database.close()
+    assert sorted(found) == before
+    assert sorted(shown) == [feature for feature, group, _, sentence, _ in before if (group, sentence) == (0, 0)]
 
 
 def test_an_upgrade_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Session
 
 from app.store.full_text import learn_words
-from app.store.search_index import index_words, vocabulary_of
+from app.store.search_index import index_chosen, vocabulary_of
 from app.store.words import spaced, tsvector_text
 
 revision = "0003"
@@ -17,6 +17,13 @@ down_revision = "0002"
 TIME = sa.DateTime(timezone=True)
 # Texts arrive split into words already: all that is left to the tokenizer is to cut at spaces.
 CUT_AT_SPACES = "tokenize = \"unicode61 remove_diacritics 0 categories 'L* M* N* P* S* C*'\""
+# The sentences among the strongest examples, those that are the strongest of all of some feature first.
+CHOOSE = """
+INSERT INTO searched_sentences (id, sentence)
+SELECT :first + row_number() OVER (ORDER BY strongest.rank, strongest.sentence), strongest.sentence FROM (
+    SELECT sentence, min(rank) AS rank FROM examples WHERE dictionary = :key AND "group" = 0 GROUP BY sentence
+) AS strongest
+"""
 
 
 def upgrade() -> None:
@@ -40,7 +47,8 @@ def upgrade() -> None:
         _sqlite_index()
     learn_words(session, vocabulary_of(texts))
     for key in session.scalars(sa.text("SELECT key FROM dictionaries WHERE published")).all():
-        index_words(lambda: nullcontext(session), key)
+        session.execute(sa.text(CHOOSE), {"key": key, "first": key << 32})
+        index_chosen(lambda: nullcontext(session), key)
     session.flush()
 
 

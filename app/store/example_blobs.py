@@ -1,0 +1,83 @@
+"""A feature's examples as one blob, read without unpacking more of it than is shown.
+
+After a version byte comes deflated: how many examples each group has (a byte each), and six arrays over the examples,
+group by group and rank by rank, each as planes (see blobs.from_planes):
+
+- sentences (uint32) and lengths (uint16) of all: how many firings each has;
+- peaks (uint16) of those without firings, NO_PEAK where there is none;
+- scales (float32) of those with firings;
+- steps (uint16) of all firings, each from the position of the one before, the first of an example from 0;
+- values (half floats) of all firings in units of the scale. The peak's is negative: its sign is free.
+"""
+
+import zlib
+from dataclasses import dataclass
+from itertools import accumulate
+
+from app.domain import Group
+from app.store.blobs import from_planes
+
+EXAMPLES_VERSION = 1
+NO_PEAK = 0xFFFF
+# Values are scaled so that the largest of an example becomes 2^15: half floats keep three digits from there down to
+# 2^-14, nine decimal orders below the peak, whatever the activations' own size.
+TOP_OF_EXAMPLE = 2.0**15
+SMALLEST_SCALE = 2.0**-126  # the smallest float32 that keeps all its digits
+
+
+@dataclass(frozen=True)
+class PackedExample:
+    """peak: the position of the strongest token, or of the token that a contrast is about; None in silent ones.
+
+    activations: by position, those above 0.
+    """
+
+    sentence: int
+    peak: int | None
+    activations: dict[int, float]
+
+
+class PackedExamples:
+    """All examples of a feature. counts: of each of domain.Group; sentences: of all examples, group by group."""
+
+    def __init__(self, packed: bytes) -> None:
+        assert packed[0] == EXAMPLES_VERSION, packed[0]
+        self._data = data = zlib.decompress(packed[1:], -zlib.MAX_WBITS)
+        self.counts = tuple(data[: len(Group)])
+        n = sum(self.counts)
+        at = len(Group)
+        self.sentences: tuple[int, ...] = from_planes(data, at, n, "I", 0, n)
+        self._lengths: tuple[int, ...] = from_planes(data, at + 4 * n, n, "H", 0, n)
+        self._ends = list(accumulate(self._lengths, initial=0))
+        self._n_firings = self._ends[-1]
+        self._n_fires = n - self._lengths.count(0)
+        self._peaks = at + 6 * n
+        self._scales = self._peaks + 2 * (n - self._n_fires)
+        self._steps = self._scales + 4 * self._n_fires
+        self._values = self._steps + 2 * self._n_firings
+
+    @property
+    def strongest(self) -> tuple[int, ...]:
+        """The sentences of the first group, which is the strongest."""
+        return self.sentences[: self.counts[0]]
+
+    def first(self, group: int) -> int:
+        """Which example is the first of a group."""
+        return sum(self.counts[:group])
+
+    def group_of(self, i: int) -> int:
+        return next(group for group, end in enumerate(accumulate(self.counts)) if i < end)
+
+    def example(self, i: int) -> PackedExample:
+        begin, end = self._ends[i], self._ends[i + 1]
+        silent_before = self._lengths[:i].count(0)
+        if begin == end:
+            n = len(self._lengths) - self._n_fires
+            (peak,) = from_planes(self._data, self._peaks, n, "H", silent_before, silent_before + 1)
+            return PackedExample(self.sentences[i], None if peak == NO_PEAK else peak, {})
+        fires_before = i - silent_before
+        (scale,) = from_planes(self._data, self._scales, self._n_fires, "f", fires_before, fires_before + 1)
+        positions = list(accumulate(from_planes(self._data, self._steps, self._n_firings, "H", begin, end)))
+        values = from_planes(self._data, self._values, self._n_firings, "e", begin, end)
+        activations = {position: abs(value) * scale for position, value in zip(positions, values, strict=True)}
+        return PackedExample(self.sentences[i], positions[values.index(min(values))], activations)
