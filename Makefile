@@ -37,7 +37,7 @@ bench: $(VENV)/.ready-tests  ## measurements, each a ratio within one run
 	@$(BIN)/python -m bench.pages
 
 screenshots: $(VENV)/.ready-tests  ## the pages, in both widths and both schemes
-	@$(BIN)/python recipes/screenshots.py
+	@$(BIN)/python recipes/screenshots.py $(ARGS)
 
 clean:  ## what was installed and built; the database stays
 	rm -rf $(VENV) $(PARITY) build dist static/vendor screenshots .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -17,6 +17,7 @@ from app.domain.feature import (
     Quantile,
     TokenLogit,
     TokenShare,
+    telling_tokens,
 )
 from app.domain.label import (
     PERSON,
@@ -81,5 +82,6 @@ __all__ = [
     "Token",
     "TokenLogit",
     "TokenShare",
+    "telling_tokens",
     "TokenSpan",
 ]

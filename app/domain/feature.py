@@ -29,6 +29,18 @@ class TokenShare(NamedTuple):  # a tuple, as all that a feature has many of: a l
         return self.n / self.n_occurrences if self.n_occurrences else None
 
 
+def telling_tokens(tokens: Sequence[TokenShare], n: int = 3) -> list[TokenShare]:
+    """Those that tell most of a feature: by share of its firing times share of the token's own occurrences.
+
+    The most frequent alone would be commas and articles for many. Where own shares are not known, these it is.
+    """
+    return sorted(tokens, key=_tellingness, reverse=True)[:n]
+
+
+def _tellingness(token: TokenShare) -> float:
+    return token.n * token.n / token.n_occurrences if token.n_occurrences else 0.0
+
+
 class MetadataShare(NamedTuple):
     """`n` of the sentences where a feature fires have this value of a field, `share` of them; `base` of all do."""
 

@@ -12,6 +12,7 @@ class SearchHit:
 
     marks: ascending (start, end) of the snippet, the words that were looked for. n_examples: how many of its
     strongest examples hold them, of those that the search read; where metadata matched, how many have them there.
+    tokens: the most telling that it fires on, where it has no label. sentence: one whose metadata matched.
     """
 
     dictionary: str
@@ -21,6 +22,8 @@ class SearchHit:
     snippet: str
     marks: Sequence[tuple[int, int]]
     n_examples: int
+    tokens: Sequence[str] = ()
+    sentence: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A feature to take along: its link, and what to paste into a text, a program or another page."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -21,7 +22,9 @@ from app.store.features import get_feature
 router = APIRouter(dependencies=[needs(Role.READ)])
 EXAMPLES = 5
 EMBED_HEIGHT = 420  # pixels, until the embedded page tells its own
-_MARKDOWN = str.maketrans({sign: "\\" + sign for sign in "\\`*_{}[]<>()#+-.!|~"})
+_MARKDOWN = str.maketrans({sign: "\\" + sign for sign in "\\`*_[]<>|~"})
+_BEGINS_BLOCK = re.compile(r"^(\s*)([#+-]|\d+(?=[.)]))")  # a heading, a list
+WIDTH = 88  # characters of a line as the page shows it
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,12 @@ def show_copy(dictionary_id: str, index: int, request: Request, session: ReadSes
         "embed": ("Embed (HTML)", as_frame(feature, embed)),
         "jupyter": ("Jupyter (Python)", as_python(embed)),
     }
-    shown_texts = [Copyable(id, name, text, min(12, text.count("\n") + 1)) for id, (name, text) in texts.items()]
+    shown_texts = [Copyable(id, name, text, _n_lines(text)) for id, (name, text) in texts.items()]
     return render("copy.html", CopyPage(dictionary, feature, shown_texts))
+
+
+def _n_lines(text: str) -> int:
+    return min(12, sum(1 + len(line) // WIDTH for line in text.split("\n")))
 
 
 def as_json(dictionary: Dictionary, feature: Feature, examples: Sequence[Example], link: str) -> str:
@@ -99,4 +106,5 @@ def _quoted(example: Example) -> str:
         plain = " ".join(text.splitlines()).translate(_MARKDOWN)
         core = plain.strip()
         parts.append(plain.replace(core, f"**{core}**", 1) if is_peak and core else plain)
-    return ("…" if found.cut_before else "") + "".join(parts).strip() + ("…" if found.cut_after else "")
+    line = ("…" if found.cut_before else "") + "".join(parts).strip() + ("…" if found.cut_after else "")
+    return _BEGINS_BLOCK.sub(r"\1\\\2", line)

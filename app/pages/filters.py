@@ -5,12 +5,21 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from app.domain import FeatureSummary
+from app.domain import FeatureSummary, telling_tokens
 from app.pages.glossary import definition
 
 LEVELS = 10  # of heat; css/site.css has a class for each
 VISIBLE = str.maketrans({" ": "·", "\n": "↵", "\r": "␍", "\t": "⇥", "\u00a0": "⍽"})
 _DIGITS = 3
+ARCHITECTURES = {
+    "standard": "ReLU",
+    "relu": "ReLU",
+    "jumprelu": "JumpReLU",
+    "topk": "TopK",
+    "batchtopk": "BatchTopK",
+    "matryoshka_batchtopk": "Matryoshka BatchTopK",
+    "gated": "Gated",
+}
 
 
 def heat(activation: float, scale: float) -> int:
@@ -63,6 +72,11 @@ def visible(token: str) -> str:
     return token.translate(VISIBLE)
 
 
+def architecture(name: str) -> str:
+    """As the field writes it; a name that is not known stays as the SAE's own files have it."""
+    return ARCHITECTURES.get(name.lower(), name)
+
+
 def day(moment: datetime) -> str:
     return f"{moment.day} {moment:%B %Y}"
 
@@ -74,6 +88,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "share": share,
     "density": density,
     "visible": visible,
+    "telling": telling_tokens,
+    "architecture": architecture,
     "day": day,
     "definition": definition,
 }

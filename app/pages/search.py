@@ -18,7 +18,6 @@ from app.store.search import search
 router = APIRouter(dependencies=[needs(Role.READ)])
 ROWS = 30
 KINDS = {"label": "Labels", "token": "Tokens", "text": "Examples", "metadata": "Metadata"}
-MATCHED = {"label": "label", "token": "token it fires on", "text": "examples", "metadata": "metadata"}
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,11 @@ class Piece:
 
 @dataclass(frozen=True)
 class ShownHit:
+    """why: how it was found, in words."""
+
     hit: SearchHit
     dictionary: str
-    matched: str
+    why: str
     snippet: Sequence[Piece]
 
 
@@ -85,7 +86,7 @@ def show_search(
         return render("search.html", SearchPage(asked, known, [], 0, True, [], [], None))
     found = search(session, q, dictionary or None, kind or None, cursor or None, ROWS)
     titles = {each.id: each.title for each in known}
-    hits = [ShownHit(h, titles[h.dictionary], MATCHED[h.matched], cut(h.snippet, h.marks)) for h in found.hits.items]
+    hits = [ShownHit(h, titles[h.dictionary], _why(h), cut(h.snippet, h.marks)) for h in found.hits.items]
     page = SearchPage(
         asked=asked,
         dictionaries=known,
@@ -97,6 +98,15 @@ def show_search(
         next_href=asked.address(cursor=found.hits.next) if found.hits.next else None,
     )
     return render("search.html", page)
+
+
+def _why(hit: SearchHit) -> str:
+    examples = f"{hit.n_examples} of its strongest examples"
+    if hit.matched == "label":
+        return "label" + (f", and {examples}" if hit.n_examples else "")
+    if hit.matched == "token":
+        return f"fires on “{hit.snippet}”" + (f", also in {examples}" if hit.n_examples else "")
+    return f"in {examples}"
 
 
 def cut(text: str, marks: Sequence[tuple[int, int]]) -> list[Piece]:

@@ -4,13 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import and_, select, tuple_
+from sqlalchemy import and_, or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from app.domain import Dictionary, SearchHit
+from app.domain import Dictionary, SearchHit, telling_tokens
+from app.store.blobs import unpack_top_tokens
 from app.store.search_index import key_of
 from app.store.search_query import SearchQuery, matches
-from app.store.tables import LabelRow, SearchedSentenceRow, SentenceRow
+from app.store.tables import FeatureRow, LabelRow, SearchedSentenceRow, SentenceRow
 
 KINDS = ("label", "token", "text", "metadata")  # the order of their rank
 LABEL, TOKEN, TEXT, METADATA = range(len(KINDS))
@@ -38,6 +39,7 @@ def describe_hits(
 ) -> list[SearchHit]:
     """One hit for each of the page, in its order."""
     names = _names(session, page, dictionaries)
+    tokens = _tokens(session, [f.feature for f in page if (dictionaries[f.feature[0]].id, f.feature[1]) not in names])
     labels = _labels(session, {found.where for found in page if found.kind == LABEL})
     sentences = _sentences(session, {found.where for found in page if found.kind in (TEXT, METADATA)})
     hits = []
@@ -52,8 +54,19 @@ def describe_hits(
             snippet = _matching_field(sentences[found.where][1], query)
         key, index = found.feature
         id = dictionaries[key].id
-        marks = matches(query, snippet)
-        hits.append(SearchHit(id, index, names.get((id, index)), KINDS[found.kind], snippet, marks, found.n_examples))
+        hits.append(
+            SearchHit(
+                dictionary=id,
+                index=index,
+                label=names.get((id, index)),
+                matched=KINDS[found.kind],
+                snippet=snippet,
+                marks=matches(query, snippet),
+                n_examples=found.n_examples,
+                tokens=tokens.get(found.feature, ()),
+                sentence=excerpt(sentences[found.where][0], query) if found.kind == METADATA else None,
+            )
+        )
     return hits
 
 
@@ -68,6 +81,20 @@ def _names(
         LabelRow.is_name, tuple_(LabelRow.dictionary_id, LabelRow.feature).in_(features)
     )
     return {(id, feature): text for id, feature, text in session.execute(query)}
+
+
+def _tokens(session: Session, features: Collection[FeatureKey]) -> dict[FeatureKey, list[str]]:
+    """The most telling tokens of each feature."""
+    if not features:
+        return {}
+    row = FeatureRow
+    of = {key: [index for other, index in features if other == key] for key, _ in features}
+    chosen = or_(*(and_(row.dictionary == key, row.index.in_(indices)) for key, indices in of.items()))
+    query = select(row.dictionary, row.index, row.n_active_tokens, row.top_tokens).where(chosen)
+    return {
+        (key, index): [token.token for token in telling_tokens(unpack_top_tokens(packed, n))]
+        for key, index, n, packed in session.execute(query)
+    }
 
 
 def _labels(session: Session, ids: Collection[int]) -> dict[int, str]:

@@ -17,7 +17,7 @@
   };
 
   const step = (by) => {
-    const rows = [...document.querySelectorAll("[data-row]")];
+    const rows = [...document.querySelectorAll("main [data-row]")];
     if (rows.length === 0) return;
     const at = rows.findIndex((row) => row.contains(document.activeElement));
     const next = rows[Math.min(rows.length - 1, Math.max(0, at + by))];
@@ -37,6 +37,16 @@
   };
 
   document.addEventListener("keydown", (event) => {
+    const find = event.target.closest(".find");
+    if (find && /^(Arrow(Up|Down)|Escape)$/.test(event.key)) {
+      // From the box into its best matches, and out of them.
+      const places = [...find.querySelectorAll("input[type=search], li:nth-child(-n+8) a")];
+      const by = event.key === "ArrowDown" ? 1 : -1;
+      if (event.key === "Escape") event.target.blur();
+      else places[Math.max(0, places.indexOf(event.target) + by)]?.focus();
+      event.preventDefault();
+      return;
+    }
     if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || keys.open) return;
     const link = document.querySelector(`a[data-key="${CSS.escape(event.key)}"]`);
     if (event.key === "/") document.getElementById("search").focus();
