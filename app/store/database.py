@@ -18,7 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from app.errors import Busy, Conflict, Invalid
 from app.store.failures import describe_failure
 
-SCHEMA = "0004"  # the newest revision in migrations/versions
+SCHEMA = "0005"  # the newest revision in migrations/versions
 BUSY_SECONDS = 10
 MIGRATION_SECONDS = 600  # how long a process waits for another one that migrates
 READERS = 40  # connections of one process: as many as the server has threads that answer, so that none waits for one

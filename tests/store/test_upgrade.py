@@ -58,6 +58,7 @@ def make_earlier(url: str, revision: str) -> None:
                 connection.execute(insert(table), values)
                 if engine.dialect.name == "postgresql" and table.name in (
                     "labels",
+                    "label_changes",
                     "tokens",
                     "audit",
                 ):
