@@ -5,11 +5,11 @@ between two pages, and every feature that keeps its place is still listed once.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, func, literal, or_, select, union
+from sqlalchemy import ColumnElement, CompoundSelect, Select, String, and_, func, literal, or_, select, union
 from sqlalchemy.orm import Session, aliased
 
 from app.domain import Dictionary, FeatureSummary, Slice
@@ -19,7 +19,8 @@ from app.store.features import SUMMARY, to_summary
 from app.store.tables import FIRES, PROMOTES, FeatureRow, FeatureTokenRow, LabelRow, folded
 
 Value = int | float | str | None
-_SMALL = 5000  # features that are sooner sorted than looked for along an order
+# Features that are sooner sorted than looked for along an order: of 131,072, a page of 50 walks as many to find these.
+_SMALL = 2500
 _LAST_CHARACTER = "\U0010ffff"
 _DIGITS = 9  # of an index
 
@@ -76,13 +77,13 @@ def list_features(
 ) -> Slice[FeatureSummary]:
     """One page. Features without the value that is sorted by (label, score) come last, whichever the direction."""
     total = count_features(session, dictionary, matching)
-    order = _Order.of(sort, is_small=total <= _SMALL and matching.names_tokens)
+    order = _Order.of(sort, is_small=total <= _SMALL)
     name = (dictionary.id, sort, matching)
     place = None
     if cursor is not None:
         value, index = read_cursor(name, cursor, order.kinds, int)
         place = _Place(value, cast(int, index))
-    rows = _rows(session, dictionary, matching, (*SUMMARY, LabelRow.text, order.column), order, place, limit + 1)
+    rows = _rows(session, dictionary, matching, (*SUMMARY, LabelRow.text, order.value), order, place, limit + 1)
     items = [to_summary(row, label, dictionary.n_tokens) for *row, label, _ in rows[:limit]]
     following = make_cursor(name, (rows[limit - 1][-1], items[-1].index)) if len(rows) > limit else None
     return Slice(items, following, total)
@@ -93,11 +94,11 @@ def count_features(session: Session, dictionary: Dictionary, matching: FeatureFi
         return dictionary.n_features
     if matching == FeatureFilter(labelled=False):
         return dictionary.n_features - count_features(session, dictionary, FeatureFilter(labelled=True))
-    columns, sets = _of_columns(dictionary, matching), _of_sets(dictionary, matching)
+    columns, sets = _of_columns(dictionary, matching, _ANY_ORDER), _of_sets(dictionary, matching)
     if not columns and len(sets) == 1:  # counted where they are listed, without a look at the features themselves
         query = select(func.count()).select_from(sets[0].subquery())
     else:
-        query = select(func.count()).select_from(FeatureRow).where(*_conditions(dictionary, matching))
+        query = select(func.count()).select_from(FeatureRow).where(*_conditions(dictionary, matching, _ANY_ORDER))
     return session.scalar(query) or 0
 
 
@@ -107,7 +108,7 @@ def list_neighbors(
     """The features before and after this one in a list (whether or not it is in the list itself). Raises NotFound."""
     is_small = matching.names_tokens and count_features(session, dictionary, matching) <= _SMALL
     order = _Order.of(sort, is_small)
-    own = _with_names(dictionary, select(order.column).select_from(FeatureRow))
+    own = _with_names(dictionary, select(order.value).select_from(FeatureRow))
     own = own.where(FeatureRow.dictionary == dictionary.key, FeatureRow.index == index)
     found = session.execute(own).first()
     if found is None:
@@ -126,7 +127,7 @@ def draw_feature(
     if n == 0:
         return None
     # Any fixed order serves a draw, so none is asked for: the database takes its cheapest.
-    query = select(FeatureRow.index).where(*_conditions(dictionary, matching))
+    query = select(FeatureRow.index).where(*_conditions(dictionary, matching, _ANY_ORDER))
     found: int | None = session.scalar(query.offset(pick(n)).limit(1))
     return found
 
@@ -141,10 +142,15 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Order:
-    """By a column, then by index; rows without a value last. Turned: the same order read from its end."""
+    """By a column, then by index; rows without a value last. Turned: the same order read from its end.
 
-    column: Any
+    is_small: few features match, so they are found first and then sorted; else the order is walked, and what does not
+    match is left out. The database cannot know which is cheaper; a sum (see _loosely) keeps it from the other way.
+    """
+
+    value: Any
     kinds: tuple[type, ...]
+    is_small: bool
     descending: bool
     backwards: bool = False
 
@@ -152,30 +158,36 @@ class _Order:
     def nullable(self) -> bool:
         return type(None) in self.kinds
 
+    @property
+    def column(self) -> Any:
+        """The value as it is sorted by."""
+        return _loosely(self.value) if self.is_small else self.value
+
+    def narrowed(self, column: Any) -> Any:
+        """A feature's column as a filter looks at it: no index over it may take the place of the walk."""
+        return column if self.is_small or column is self.value else _loosely(column)
+
     @classmethod
     def of(cls, sort: Sort, is_small: bool = False) -> "_Order":
-        """is_small: few features match, so they are found first and then sorted; else the order is walked, and what
-        does not match is left out. The database cannot know which is cheaper, and a plain sum keeps it from a walk."""
-        column, kinds = _COLUMNS[sort.removeprefix("-")]
-        walks = not is_small or type(None) in kinds or column is FeatureRow.index
-        return cls(column if walks else column + 0, kinds, descending=sort.startswith("-"))
+        value, kinds = _COLUMNS[sort.removeprefix("-")]
+        return cls(value, kinds, is_small, descending=sort.startswith("-"))
 
     def turned(self) -> "_Order":
-        return _Order(self.column, self.kinds, not self.descending, not self.backwards)
+        return replace(self, descending=not self.descending, backwards=not self.backwards)
 
     def parts(self, place: _Place | None) -> list["_Part"]:
         """The rows behind the place, as stretches that follow one another, each answered by an index."""
         by_value = self.column.desc() if self.descending else self.column.asc()
-        if self.column is FeatureRow.index:
+        if self.value is FeatureRow.index:
             return [_Part(self._valued(place), (by_value,))]
         valued = _Part(self._valued(place), (by_value, self._by_index), from_labels=self.nullable)
         if not self.nullable:
             return [valued]
-        empty = [self.column.is_(None)]
+        empty = [self.value.is_(None)]
         if place is not None and place.value is None:
             empty.append(FeatureRow.index < place.index if self.backwards else FeatureRow.index > place.index)
-        by_index = FeatureRow.index.desc() if self.backwards else FeatureRow.index.asc()
-        parts = [valued, _Part(empty, (by_index,))]
+        by_index = _loosely(FeatureRow.index) if self.is_small else FeatureRow.index
+        parts = [valued, _Part(empty, (by_index.desc() if self.backwards else by_index.asc(),))]
         if self.backwards:
             parts.reverse()
         passed = place is not None and (place.value is None) != self.backwards
@@ -183,8 +195,8 @@ class _Order:
 
     def _valued(self, place: _Place | None) -> list[ColumnElement[bool]]:
         if place is None or place.value is None:
-            return [self.column.is_not(None)] if self.nullable else []
-        if self.column is FeatureRow.index:
+            return [self.value.is_not(None)] if self.nullable else []
+        if self.value is FeatureRow.index:
             return [FeatureRow.index < place.value if self.descending else FeatureRow.index > place.value]
         # The first condition is implied by the second; it is what lets the database start inside its index.
         if self.descending:
@@ -222,6 +234,12 @@ _COLUMNS: dict[str, tuple[Any, tuple[type, ...]]] = {
     "label": (func.lower(LabelRow.text), (str, type(None))),
     "score": (LabelRow.score, (int, float, type(None))),
 }
+_ANY_ORDER = _Order.of(Sort.INDEX, is_small=True)
+
+
+def _loosely(column: Any) -> Any:
+    """The same values, but served by no index."""
+    return column + "" if isinstance(column.type, String) else column + 0
 
 
 def _rows(
@@ -238,13 +256,21 @@ def _rows(
     for part in order.parts(place):
         if len(rows) == limit:
             break
-        query = select(*columns).where(*_conditions(dictionary, matching), *part.conditions)
+        query = select(*columns).where(*part.conditions)
         if part.from_labels:
+            if matching.labelled is False:
+                continue
             is_feature = and_(FeatureRow.dictionary == dictionary.key, FeatureRow.index == LabelRow.feature)
             query = query.select_from(LabelRow).join(FeatureRow, is_feature)
             query = query.where(LabelRow.dictionary_id == dictionary.id, LabelRow.is_name)
-        else:
+            # All have a name, and the other sets are looked at before the features.
+            narrowed = replace(matching, labelled=None)
+            query = query.where(*_conditions(dictionary, narrowed, order, LabelRow.feature))
+        elif order.value is LabelRow.score or not (order.nullable and matching.labelled):
             query = _with_names(dictionary, query.select_from(FeatureRow))
+            query = query.where(*_conditions(dictionary, matching, order))
+        else:
+            continue
         rows += session.execute(query.order_by(*part.terms).limit(limit - len(rows))).all()
     return rows
 
@@ -255,26 +281,31 @@ def _with_names(dictionary: Dictionary, query: Select[Any]) -> Select[Any]:
     return query.outerjoin(LabelRow, named)
 
 
-def _conditions(dictionary: Dictionary, matching: FeatureFilter) -> list[ColumnElement[bool]]:
-    found = [FeatureRow.dictionary == dictionary.key, *_of_columns(dictionary, matching)]
-    found += [FeatureRow.index.in_(some) for some in _of_sets(dictionary, matching)]
+def _conditions(
+    dictionary: Dictionary, matching: FeatureFilter, order: _Order, index: Any = FeatureRow.index
+) -> list[ColumnElement[bool]]:
+    """index: the feature's, from the table that is read first."""
+    found = [FeatureRow.dictionary == dictionary.key, *_of_columns(dictionary, matching, order)]
+    for place, some in enumerate(_of_sets(dictionary, matching)):
+        # Sets are read from the smallest on; the names, which may be many, come last.
+        found.append((index if order.is_small and place == 0 else _loosely(index)).in_(some))
     if matching.labelled is False:
         found.append(FeatureRow.index.not_in(_names(dictionary)))
     return found
 
 
-def _of_columns(dictionary: Dictionary, matching: FeatureFilter) -> list[ColumnElement[bool]]:
+def _of_columns(dictionary: Dictionary, matching: FeatureFilter, order: _Order) -> list[ColumnElement[bool]]:
     """What is asked of a feature's own columns."""
     found: list[ColumnElement[bool]] = []
-    tokens = FeatureRow.n_active_tokens
+    tokens, top = order.narrowed(FeatureRow.n_active_tokens), order.narrowed(FeatureRow.max_activation)
     if matching.min_density is not None:
         found.append(tokens >= matching.min_density * dictionary.n_tokens)
     if matching.max_density is not None:
         found.append(tokens <= matching.max_density * dictionary.n_tokens)
     if matching.min_max_activation is not None:
-        found.append(FeatureRow.max_activation >= matching.min_max_activation)
+        found.append(top >= matching.min_max_activation)
     if matching.max_max_activation is not None:
-        found.append(FeatureRow.max_activation <= matching.max_max_activation)
+        found.append(top <= matching.max_max_activation)
     if matching.alive is not None:
         found.append(tokens > 0 if matching.alive else tokens == 0)
     return found
@@ -283,14 +314,14 @@ def _of_columns(dictionary: Dictionary, matching: FeatureFilter) -> list[ColumnE
 def _of_sets(dictionary: Dictionary, matching: FeatureFilter) -> list[Any]:
     """The features listed elsewhere, by name or by token, of which a feature has to be one."""
     found: list[Any] = []
-    if matching.labelled:
-        found.append(_names(dictionary))
     if matching.token is not None:
         found.append(_with_token(dictionary, FIRES, FeatureTokenRow.token == folded(matching.token)))
     if matching.promotes is not None:
         found.append(_with_token(dictionary, PROMOTES, FeatureTokenRow.token == folded(matching.promotes)))
     if matching.q is not None:
         found.append(_found_by(dictionary, matching.q.strip()))
+    if matching.labelled:
+        found.append(_names(dictionary))
     return found
 
 
