@@ -1,8 +1,9 @@
 """What pages and API both take from a running server: a database session, the loaded models, the settings."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Annotated, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from inspect import signature
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from app.engine.runtime import Runtime
     from app.store.database import Database
     from app.store.scales import KnownScales
+
+
+T = TypeVar("T")
 
 
 async def read_session(request: Request) -> AsyncIterator[Session]:
@@ -45,21 +49,22 @@ def write_session(request: Request) -> Iterator[Session]:
             yield session
 
 
-def served_database(request: Request) -> "Database":
+# What needs no thread says so by `async`: FastAPI runs everything else in one, which costs more than these do.
+async def served_database(request: Request) -> "Database":
     return cast("Database", request.app.state.database)
 
 
-def served_models(request: Request) -> "Runtime":
+async def served_models(request: Request) -> "Runtime":
     return cast("Runtime", request.app.state.runtime)
 
 
-def known_scales(request: Request) -> "KnownScales":
+async def known_scales(request: Request) -> "KnownScales":
     return cast("KnownScales", request.app.state.scales)
 
 
 async def patience_of(request: Request) -> AsyncIterator[Patience]:
     """As long as the settings allow, and no longer than the client stays: it is watched while the handler works."""
-    patience = Patience(served_settings(request).max_seconds)
+    patience = Patience(cast(Settings, request.app.state.settings).max_seconds)
 
     async def watch() -> None:
         # The body has been read by now, so all that can still come is that the client leaves.
@@ -74,8 +79,18 @@ async def patience_of(request: Request) -> AsyncIterator[Patience]:
         watching.cancel()
 
 
-def served_settings(request: Request) -> Settings:
+async def served_settings(request: Request) -> Settings:
     return cast(Settings, request.app.state.settings)
+
+
+def without_thread(make: Callable[..., T]) -> Callable[..., Awaitable[T]]:
+    """What is made of a request's parameters, as a dependency that takes no thread to make it."""
+
+    async def made(**given: Any) -> T:
+        return make(**given)
+
+    made.__signature__ = signature(make)  # type: ignore[attr-defined]  # where FastAPI looks for the parameters
+    return made
 
 
 # scope="function": the session ends before the answer is sent, so that a slow reader holds no connection and no

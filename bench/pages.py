@@ -21,6 +21,7 @@ from urllib.parse import quote
 import uvicorn
 from fastapi import FastAPI
 
+from app.listening import keep_for_good
 from app.main import create_app
 from app.settings import Settings
 from app.store.database import Database
@@ -127,6 +128,7 @@ def prepared(folder: Path, made: Synthetic) -> Path:
 def serving(file: Path) -> Iterator[int]:
     app = create_app(Settings(db=str(file), model=False))
     add_constant(app)
+    keep_for_good()
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

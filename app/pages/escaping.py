@@ -19,6 +19,8 @@ def escaped(value: object) -> str:
         return value if _SIGN.search(value) is None else str(escape(value))
     if isinstance(value, Markup):
         return value
+    if type(value) is int or type(value) is float:
+        return str(value)
     return str(escape(value))
 
 

@@ -20,7 +20,7 @@ from app.pages.snippets import ShownExample, View, shown
 from app.pages.web import Models, ReadSession, render
 from app.roles import Role
 from app.store.dictionaries import get_dictionary
-from app.store.examples import count_examples, list_examples
+from app.store.examples import list_and_count_examples
 from app.store.feature_list import list_neighbors
 from app.store.features import get_feature
 
@@ -108,8 +108,7 @@ def show_feature(
     dictionary = get_dictionary(session, dictionary_id)
     feature = get_feature(session, dictionary, index)
     n_shown = FULL_EXAMPLES if state.view is View.FULL else EXAMPLES
-    counts = count_examples(session, dictionary, index)
-    examples = list_examples(session, dictionary, index, state.group, cursor or None, n_shown)
+    examples, counts = list_and_count_examples(session, dictionary, index, state.group, cursor or None, n_shown)
     return render(
         "feature.html",
         FeaturePage(

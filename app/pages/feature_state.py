@@ -11,6 +11,7 @@ from fastapi import Depends, Query
 from app.domain import Dictionary, Group
 from app.pages.choices import Choice
 from app.pages.snippets import View
+from app.serving import without_thread
 
 
 class Spaces(StrEnum):
@@ -60,4 +61,4 @@ class FeatureState:
 
 
 _DEFAULTS = {field.name: str(field.default) for field in fields(FeatureState)}
-AskedState = Annotated[FeatureState, Depends(FeatureState)]
+AskedState = Annotated[FeatureState, Depends(without_thread(FeatureState))]

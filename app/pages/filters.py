@@ -6,11 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from app.domain import FeatureSummary, telling_tokens
-from app.pages.glossary import definition
 
 LEVELS = 10  # of heat; css/site.css has a class for each
 VISIBLE = str.maketrans({" ": "·", "\n": "↵", "\r": "␍", "\t": "⇥", "\u00a0": "⍽"})
-_DIGITS = 3
 ARCHITECTURES = {
     "standard": "ReLU",
     "relu": "ReLU",
@@ -35,12 +33,16 @@ def number(value: float) -> str:
         return "0"
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else "−∞" if value < 0 else "∞"
-    exponent = math.floor(math.log10(abs(value)))
-    if exponent >= _DIGITS - 1:
-        text = f"{value:,.0f}" if exponent < 9 else f"{value:.2e}"
+    size = abs(value)
+    if 0.001 <= size < 100:
+        text = f"{value:.2f}" if size >= 1 and size < 10 else f"{value:.1f}" if size >= 10 else _fraction(value, size)
     else:
-        text = f"{value:.{_DIGITS - 1 - exponent}f}" if exponent >= -3 else f"{value:.2e}"
-    return text.replace("-", "−")
+        text = f"{value:,.0f}" if 100 <= size < 1e9 else f"{value:.2e}"
+    return text if value > 0 and size >= 0.001 else text.replace("-", "−")
+
+
+def _fraction(value: float, size: float) -> str:
+    return f"{value:.3f}" if size >= 0.1 else f"{value:.4f}" if size >= 0.01 else f"{value:.5f}"
 
 
 def count(n: int) -> str:
@@ -91,5 +93,4 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "telling": telling_tokens,
     "architecture": architecture,
     "day": day,
-    "definition": definition,
 }

@@ -68,7 +68,7 @@ class Labeller:
         )
 
 
-def read_labeller(
+async def read_labeller(
     person: CurrentPerson,
     edit: Annotated[int | None, Query()] = None,
     changed: Annotated[int | None, Query()] = None,

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 from fastapi import Depends, Query
 
 from app.errors import Invalid
+from app.serving import without_thread
 from app.store.feature_list import NO_FILTER, FeatureFilter, Sort
 
 Field = Annotated[str, Query(max_length=200)]
@@ -89,7 +90,7 @@ class ListForm:
         return {field.name: str(getattr(self, field.name)) for field in fields(self)}
 
 
-AskedList = Annotated[ListForm, Depends(ListForm)]
+AskedList = Annotated[ListForm, Depends(without_thread(ListForm))]
 
 
 def read_among(text: str) -> ListForm:

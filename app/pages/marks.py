@@ -5,16 +5,21 @@ Every text from outside goes through `escaped` here, and nothing here takes HTML
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from app.pages import glossary
 from app.pages.escaping import escaped
 from app.pages.filters import heat, number, visible
-from app.pages.snippets import ShownToken
+from app.pages.glossary import Words
+from app.pages.snippets import ShownExample, ShownToken
 
 if TYPE_CHECKING:
     from app.pages.charts import Bar, Chart
+
+_CUT = '<span class="cut">…</span>'
 
 
 def heated(tokens: Iterable[ShownToken], scale: float) -> Markup:
@@ -30,6 +35,12 @@ def heated(tokens: Iterable[ShownToken], scale: float) -> Markup:
         else:
             parts.append(escaped(text))
     return _safe("".join(parts))
+
+
+def sentence(shown: ShownExample, scale: float) -> Markup:
+    """What is shown of a sentence with its heat, and where it is cut. scale: see heated."""
+    before, after = (_CUT if is_cut else "" for is_cut in (shown.cut_before, shown.cut_after))
+    return _safe(f'<p class="sentence" dir="auto">{before}{heated(shown.tokens, scale)}{after}</p>')
 
 
 def lone_token(text: str) -> Markup:
@@ -58,6 +69,17 @@ def bar_rows(chart: "Chart") -> Markup:
     )
 
 
+def words(some: Iterable[Words]) -> Markup:
+    """A text with the elements that its stretches stand in (see glossary.py)."""
+    return _safe("".join(f"<{w.kind}>{escaped(w.text)}</{w.kind}>" if w.kind else escaped(w.text) for w in some))
+
+
+@lru_cache(maxsize=512)
+def definition(name: str) -> Markup:
+    """A definition by its anchor, or the text itself, as `words` writes it."""
+    return words(glossary.definition(name))
+
+
 def _bar(chart: "Chart", bar: "Bar", is_first: bool) -> str:
     said = escaped(f"{bar.what}: {bar.value}")
     x, width = bar.x, bar.width
@@ -80,8 +102,11 @@ def _safe(html: str) -> Markup:
 
 MARKS: dict[str, Callable[..., Markup]] = {
     "heated": heated,
+    "sentence": sentence,
     "lone_token": lone_token,
     "share_bar": share_bar,
     "bars": bars,
     "bar_rows": bar_rows,
+    "words": words,
+    "definition": definition,
 }

@@ -23,30 +23,32 @@ def list_examples(
     session: Session, dictionary: Dictionary, index: int, group: Group, cursor: str | None, limit: int
 ) -> Slice[Example]:
     """One group of a feature's examples, strongest (or first drawn) first."""
+    return list_and_count_examples(session, dictionary, index, group, cursor, limit)[0]
+
+
+def list_and_count_examples(
+    session: Session, dictionary: Dictionary, index: int, group: Group, cursor: str | None, limit: int
+) -> tuple[Slice[Example], dict[Group, int]]:
+    """One group of a feature's examples, and how many each group has."""
     name = (dictionary.id, index, group)
     begin = max(0, _rank_in(name, cursor) + 1) if cursor is not None else 0
     packed = _read_packed(session, dictionary, [index]).get(index)
     if packed is None:
-        return Slice([], None, 0)
+        return Slice([], None, 0), dict.fromkeys(GROUPS, 0)
     place = GROUPS.index(group)
     first, total = packed.first(place), packed.counts[place]
     end = min(begin + limit, total)
     chosen = range(first + begin, first + end)
     sentences = _read_sentences(session, dictionary, {packed.sentences[i] for i in chosen})
     following = make_cursor(name, (end - 1,)) if end < total else None
-    return Slice([_to_example(packed, i, sentences) for i in chosen], following, total)
+    examples = Slice([_to_example(packed, i, sentences) for i in chosen], following, total)
+    return examples, dict(zip(GROUPS, packed.counts, strict=True))
 
 
 def _rank_in(name: tuple[str, int, str], cursor: str) -> int:
     (rank,) = read_cursor(name, cursor, int)
     assert isinstance(rank, int)
     return rank
-
-
-def count_examples(session: Session, dictionary: Dictionary, index: int) -> dict[Group, int]:
-    """How many examples each group of a feature has."""
-    packed = _read_packed(session, dictionary, [index]).get(index)
-    return dict.fromkeys(GROUPS, 0) if packed is None else dict(zip(GROUPS, packed.counts, strict=True))
 
 
 def best_examples(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, Example]:
