@@ -48,6 +48,7 @@ from app.pages import (
     try_it,
 )
 from app.pages.assets import Assets
+from app.pages.kept import KeptPages
 from app.roles import Role
 from app.settings import Settings, database_url
 from app.store.database import Database
@@ -118,7 +119,7 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(SecurityHeaders),
             Middleware(HostCheck, hosts=known_hosts(settings), refuse=errors.respond),
             Middleware(HeadAsGet),
-            Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4),
+            Middleware(GZipMiddleware, minimum_size=1000, compresslevel=2),  # 4: a tenth less in twice the time
             Middleware(ETag),
             *([Middleware(RootPath, prefix=settings.root_path)] if settings.root_path else []),
             Middleware(RequestLimits, max_body=settings.max_body, refuse=errors.respond),
@@ -130,6 +131,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.metrics = metrics
     app.state.runtime = Runtime(settings)
     app.state.scales = KnownScales()
+    app.state.kept_pages = KeptPages(settings.page_memory)
     app.include_router(api.router, prefix="/api/v1")
     for page in PAGES:
         app.include_router(page.router, include_in_schema=False)

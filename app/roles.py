@@ -51,7 +51,7 @@ class Person:
     name: str | None
     role: Role
     how: How
-    dictionaries: Mapping[str, Role] = field(default_factory=dict)
+    dictionaries: Mapping[str, Role] = field(default_factory=dict, hash=False)
     changes_nothing: bool = False
 
     @property

@@ -33,6 +33,7 @@ async def read_session(request: Request) -> AsyncIterator[Session]:
     database = cast("Database", request.app.state.database)
     with database.read() as session:
         restrict(session, request.state.visit.person)
+        session.info["kept"] = request.app.state.kept_pages, database
         try:
             yield session
         finally:

@@ -72,6 +72,8 @@ class Settings:
     hosts: str = ""
     # Seconds that reading the database for one answer may take before it is stopped and answered 503 (0: no end).
     max_read_seconds: int = 20
+    # Bytes of pages that are kept to be shown again, until anybody changes something (0: none).
+    page_memory: int = 32_000_000
     # Connections open at once; who comes after is answered 503.
     max_connections: int = 1000
     # The log: "" for warnings alone, "plain" for a line a request, "json" for JSON.

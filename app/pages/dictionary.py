@@ -14,6 +14,7 @@ from app.domain import Dictionary, Example, FeatureSummary, Slice
 from app.errors import NotFound
 from app.pages.charts import Chart, density_chart
 from app.pages.choices import Choice
+from app.pages.kept import kept
 from app.pages.list_form import AskedList, ListForm, ListView
 from app.pages.snippets import ShownExample, View, shown
 from app.pages.web import Models, ReadSession, render
@@ -87,6 +88,7 @@ class DictionaryPage:
 
 
 @router.get("/dictionaries/{dictionary_id}")
+@kept
 def show_dictionary(
     dictionary_id: str, session: ReadSession, models: Models, form: AskedList, cursor: str | None = None
 ) -> HTMLResponse:

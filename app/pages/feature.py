@@ -14,6 +14,7 @@ from app.pages.charts import Chart, activation_chart, sentence_chart
 from app.pages.choices import Choice
 from app.pages.feature_state import AskedState, Bars, FeatureState, HeatScale, Spaces
 from app.pages.filters import count, number, share
+from app.pages.kept import kept
 from app.pages.labelling import AskedLabeller, Labelling
 from app.pages.list_form import read_among
 from app.pages.snippets import ShownExample, View, shown
@@ -96,6 +97,7 @@ class FeaturePage:
 
 
 @router.get("/dictionaries/{dictionary_id}/features/{index}")
+@kept
 def show_feature(
     dictionary_id: str,
     index: int,

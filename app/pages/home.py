@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse
 from app.access.routes import needs
 from app.domain import Dictionary
 from app.pages.charts import Chart, density_chart
+from app.pages.kept import kept
 from app.pages.list_form import ListForm
 from app.pages.web import ReadSession, render
 from app.roles import Role
@@ -29,6 +30,7 @@ class HomePage:
 
 
 @router.get("/")
+@kept
 def show_home(session: ReadSession) -> HTMLResponse:
     found = list_dictionaries(session)
     return render(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
@@ -46,8 +47,11 @@ class Database:
             self.engine = _open(parsed, READERS, read_seconds)
             # Writers have connections of their own: who reads and then writes never waits for another who does.
             self._writers = _open(parsed, WRITERS, None)
+            self._watching = _open(parsed, 1, None)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
             raise Invalid(_unusable(url, error)) from error
+        self._watcher: Any = None
+        self._watch_lock = Lock()
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         reads = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._reading = self.engine.execution_options(**reads)
@@ -58,6 +62,9 @@ class Database:
     def close(self) -> None:
         self.engine.dispose()
         self._writers.dispose()
+        with self._watch_lock:
+            self._watcher = None
+            self._watching.dispose()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -73,6 +80,20 @@ class Database:
         """
         with self.errors(), Session(self._writing) as session, session.begin():
             yield session
+
+    def version(self) -> object:
+        """The same for as long as nobody commits anything, in this process or another; another one afterwards."""
+        options: dict[str, Any] = {"outside_transaction": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        # SQLite tells a connection of the commits of others, and this one makes none.
+        asked = "PRAGMA data_version" if self.is_sqlite else "SELECT pg_current_snapshot()::text"
+        with self._watch_lock:
+            try:
+                if self._watcher is None:
+                    self._watcher = self._watching.connect().execution_options(**options)
+                return self._watcher.exec_driver_sql(asked).scalar()
+            except DatabaseError:
+                self._watcher = None
+                return object()  # like no other; what is wrong shows where the database is read
 
     @contextmanager
     def outside_transaction(self) -> Iterator[Connection]:

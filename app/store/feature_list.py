@@ -20,7 +20,7 @@ from app.store.tables import FIRES, PROMOTES, FeatureRow, FeatureTokenRow, Label
 
 Value = int | float | str | None
 # Features that are sooner sorted than looked for along an order: of 131,072, a page of 50 walks as many to find these.
-_SMALL = 2500
+FEW = 2500
 _LAST_CHARACTER = "\U0010ffff"
 _DIGITS = 9  # of an index
 
@@ -73,11 +73,20 @@ NO_FILTER = FeatureFilter()
 
 
 def list_features(
-    session: Session, dictionary: Dictionary, matching: FeatureFilter, sort: Sort, cursor: str | None, limit: int
+    session: Session,
+    dictionary: Dictionary,
+    matching: FeatureFilter,
+    sort: Sort,
+    cursor: str | None,
+    limit: int,
+    few: int = FEW,
 ) -> Slice[FeatureSummary]:
-    """One page. Features without the value that is sorted by (label, score) come last, whichever the direction."""
+    """One page. Features without the value that is sorted by (label, score) come last, whichever the direction.
+
+    few: up to how many features are found and sorted; the answer is the same for any.
+    """
     total = count_features(session, dictionary, matching)
-    order = _Order.of(sort, is_small=total <= _SMALL)
+    order = _Order.of(sort, is_small=total <= few)
     name = (dictionary.id, sort, matching)
     place = None
     if cursor is not None:
@@ -106,7 +115,7 @@ def list_neighbors(
     session: Session, dictionary: Dictionary, matching: FeatureFilter, sort: Sort, index: int
 ) -> tuple[int | None, int | None]:
     """The features before and after this one in a list (whether or not it is in the list itself). Raises NotFound."""
-    is_small = matching.names_tokens and count_features(session, dictionary, matching) <= _SMALL
+    is_small = matching.names_tokens and count_features(session, dictionary, matching) <= FEW
     order = _Order.of(sort, is_small)
     own = _with_names(dictionary, select(order.value).select_from(FeatureRow))
     own = own.where(FeatureRow.dictionary == dictionary.key, FeatureRow.index == index)
@@ -231,7 +240,7 @@ _COLUMNS: dict[str, tuple[Any, tuple[type, ...]]] = {
     "density": (FeatureRow.n_active_tokens, (int,)),
     "max_activation": (FeatureRow.max_activation, (int, float)),
     "mean_activation": (FeatureRow.mean_activation, (int, float)),
-    "label": (func.lower(LabelRow.text), (str, type(None))),
+    "label": (func.lower(LabelRow.text, type_=String()), (str, type(None))),
     "score": (LabelRow.score, (int, float, type(None))),
 }
 _ANY_ORDER = _Order.of(Sort.INDEX, is_small=True)

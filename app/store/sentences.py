@@ -29,6 +29,7 @@ def get_sentence(session: Session, dictionary: Dictionary, number: int) -> Sente
 def sentence_neighbors(session: Session, dictionary: Dictionary, number: int) -> tuple[int | None, int | None]:
     """The sentences kept before and after this one: repeats between them are passed over."""
     of_dictionary = SentenceRow.dictionary == dictionary.key
-    before = session.scalar(select(func.max(SentenceRow.number)).where(of_dictionary, SentenceRow.number < number))
-    after = session.scalar(select(func.min(SentenceRow.number)).where(of_dictionary, SentenceRow.number > number))
-    return before, after
+    before = select(func.max(SentenceRow.number)).where(of_dictionary, SentenceRow.number < number)
+    after = select(func.min(SentenceRow.number)).where(of_dictionary, SentenceRow.number > number)
+    found = session.execute(select(before.scalar_subquery(), after.scalar_subquery())).one()
+    return found[0], found[1]

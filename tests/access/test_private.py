@@ -71,6 +71,22 @@ def test_asking_for_it_is_answered_as_asking_for_what_is_not_there(serve: Serve,
 
 
 @pytest.mark.usefixtures("private")
+def test_a_page_made_for_whom_it_is_for_is_shown_to_nobody_else(serve: Serve, token_of: TokenOf) -> None:
+    client = serve(access="token", anonymous="read")
+    admin, reader = bearer(token_of("Root", Role.ADMIN)), bearer(token_of("Ada", Role.READ))
+    insider = bearer(token_of("Ida", Role.READ, {HIDDEN: Role.READ}))
+    for address in ("/", f"/dictionaries/{HIDDEN}", f"/dictionaries/{HIDDEN}/features/3"):
+        for _ in range(2):  # made, and shown again
+            for who in (admin, insider):
+                assert HIDDEN_TITLE in client.get(address, headers=who).text
+            for who in (reader, {}):
+                answer = client.get(address, headers=who)
+                assert HIDDEN_TITLE not in answer.text
+                assert answer.status_code == (200 if address == "/" else 404)
+        assert "Ida" not in client.get(address, headers=admin).text
+
+
+@pytest.mark.usefixtures("private")
 def test_counts_leave_it_out(serve: Serve, token_of: TokenOf) -> None:
     client = serve(access="token")
     reader, admin = bearer(token_of("Ada", Role.READ)), bearer(token_of("Root", Role.ADMIN))

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.domain import Dictionary
 from app.store.database import Database
 from app.store.feature_list import (
+    FEW,
     NO_FILTER,
     FeatureFilter,
     Sort,
@@ -37,11 +38,13 @@ def labelled(
     database.close()
 
 
-def walk(session: Session, dictionary: Dictionary, matching: FeatureFilter, sort: Sort, limit: int) -> list[int]:
+def walk(
+    session: Session, dictionary: Dictionary, matching: FeatureFilter, sort: Sort, limit: int, few: int = FEW
+) -> list[int]:
     found: list[int] = []
     cursor = None
     while True:
-        page = list_features(session, dictionary, matching, sort, cursor, limit)
+        page = list_features(session, dictionary, matching, sort, cursor, limit, few)
         found += [feature.index for feature in page.items]
         cursor = page.next
         if cursor is None:
@@ -72,7 +75,17 @@ def test_lists_by_label(labelled: tuple[Database, Dictionary]) -> None:
             "%_",
             "answers",
         ]
+        filters = [
+            *(FeatureFilter(labelled=some, alive=others) for some in (None, True, False) for others in (None, True)),
+            *(FeatureFilter(q=q, labelled=some) for q in ("ennis", "a", "3") for some in (None, True)),
+            *(FeatureFilter(token=token, min_max_activation=0.5) for token in ("the", "a")),
+            FeatureFilter(min_density=0.05, max_density=0.9, labelled=True),
+        ]
         for sort in Sort:
+            for matching in filters:
+                sorted_whole = walk(session, dictionary, matching, sort, 4)
+                assert sorted_whole == walk(session, dictionary, matching, sort, 4, few=0), (sort, matching)
+                assert sorted_whole == walk(session, dictionary, matching, sort, 100, few=0), (sort, matching)
             order = walk(session, dictionary, NO_FILTER, sort, 100)
             for place, index in enumerate(order):
                 before, after = list_neighbors(session, dictionary, NO_FILTER, sort, index)
