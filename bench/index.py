@@ -35,10 +35,12 @@ from app.engine.model_files import DTYPES, load_language_model
 from app.engine.sae import load_sae
 from app.index.build import make_reader
 from app.index.finish import finish_build
+from app.index.fired import encoded_at_once
 from app.index.neighbors import has_fast_bfloat16
 from app.index.options import BuildOptions
 from app.index.pieces import Piece
-from app.index.record import Reader, encoded_at_once, record_corpus
+from app.index.reader import Reader
+from app.index.record import record_corpus
 from app.index.recorded import Recording, part_of_folder
 from app.index.recording import RecordingWriter
 from app.store.database import Database

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 from fastapi.testclient import TestClient
 
 from app.domain import Histogram, NewDictionary, Quality
@@ -23,9 +24,11 @@ from app.main import create_app
 from app.settings import Settings, database_url
 from app.store.database import Database
 from app.store.dictionaries import list_dictionaries
+from app.store.example_packing import ExampleBlock
 from app.store.write import IndexWriter
 
 EXAMPLES = 20  # of a feature
+FEATURES_AT_ONCE = 4096
 LETTERS = "etaoinshrdlucmfwypvbgkjqxz"
 FREQUENCIES = [12, 9, 8, 8, 7, 7, 6, 6, 6, 4, 4, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1.5, 1, 0.2, 0.1, 0.2, 0.1]
 CONSTANT = "/constant"
@@ -63,16 +66,28 @@ def make(database: Database, n_features: int, n_sentences: int) -> None:
     _insert(database, f"features (dictionary, {columns})", features)
     tokens = ((key, 0, draw.choice(words), i) for i in range(n_features) for _ in range(3))
     _insert(database, "feature_tokens (dictionary, kind, token, feature)", tokens)
-    examples = (
-        (key, feature, 0, rank, draw.randrange(n_sentences), 0, b"")
-        for feature in range(n_features)
-        for rank in range(EXAMPLES)
-    )
-    _insert(database, 'examples (dictionary, feature, "group", rank, sentence, peak, firings)', examples)
+    for first in range(0, n_features, FEATURES_AT_ONCE):
+        writer.add_examples(_examples(draw, first, min(FEATURES_AT_ONCE, n_features - first), n_sentences))
     start = time.perf_counter()
+    writer.index_words()
     writer.publish(new, replace=False)
     print(f"indexing the words of {n_sentences:,} sentences: {time.perf_counter() - start:.0f} s", flush=True)
     _label(database, words, draw, n_features)
+
+
+def _examples(draw: random.Random, first: int, n: int, n_sentences: int) -> ExampleBlock:
+    """EXAMPLES of each feature's strongest, in each of which its first token fires."""
+    total = n * EXAMPLES
+    return ExampleBlock(
+        features=np.repeat(np.arange(first, first + n), EXAMPLES),
+        groups=np.zeros(total, np.int64),
+        ranks=np.tile(np.arange(EXAMPLES), n),
+        sentences=np.array([draw.sample(range(n_sentences), EXAMPLES) for _ in range(n)]).ravel(),
+        peaks=np.zeros(total, np.int64),
+        lengths=np.ones(total, np.int64),
+        positions=np.zeros(total, np.int64),
+        values=np.ones(total, np.float32),
+    )
 
 
 def _insert(database: Database, into: str, rows: Iterator[tuple[object, ...]]) -> None:

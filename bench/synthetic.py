@@ -54,6 +54,7 @@ def write_synthetic(database: Database, id: str, made: Synthetic) -> None:
         n = min(BLOCK, made.n_features - first)
         writer.add_features(feature_block(made, draw, first, n))
         writer.add_examples(example_block(made, draw, first, n))
+    writer.index_words()
     writer.publish(new, replace=True)
 
 

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-TABLES = ("sentences", "features", "feature_tokens", "examples")
+TABLES = ("sentences", "features", "feature_tokens", "feature_examples")
 # Which build it was, when, and with how many tokens at once: of these nothing else depends.
 INCIDENTAL = {"key", "created_at", "dictionary"}
 
@@ -13,6 +13,7 @@ def rows(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every published dictionary, without what says which build it was."""
     with sqlite3.connect(path) as connection:
         found = {name: _rows(connection, name) for name in TABLES}
+        found["searched_sentences"] = _rows(connection, "searched_sentences", ("id",))
         found["dictionaries"] = _rows(connection, "dictionaries", ("parameters",))
     return found
 

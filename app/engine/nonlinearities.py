@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from app.engine.extremes import strongest
+
 
 @dataclass(frozen=True)
 class Relu:
@@ -44,8 +46,7 @@ class TopK:
 
     def strongest(self, p: Tensor) -> tuple[Tensor, Tensor]:
         """(n_tokens, k) values and features, in no order, negative ones too."""
-        values, places = p.topk(min(self.k, p.shape[1]), dim=1, sorted=False)
-        return values, places
+        return strongest(p, self.k)
 
 
 @dataclass(frozen=True)

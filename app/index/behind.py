@@ -3,9 +3,9 @@
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import ParamSpec
 
-T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class Behind:
@@ -20,10 +20,10 @@ class Behind:
     def __enter__(self) -> "Behind":
         return self
 
-    def do(self, what: Callable[[T], None], to: T) -> None:
+    def do(self, what: Callable[P, None], *to: P.args, **named: P.kwargs) -> None:
         while len(self._waiting) >= self._WAITING or (self._waiting and self._waiting[0].done()):
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(what, to))
+        self._waiting.append(self._pool.submit(what, *to, **named))
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._pool.shutdown(cancel_futures=kind is not None)

@@ -24,7 +24,8 @@ from app.index.neighbors import has_fast_bfloat16
 from app.index.options import BuildOptions
 from app.index.pieces import Selection, ahead, read_pieces
 from app.index.progress import progress, say
-from app.index.record import Reader, record_corpus
+from app.index.reader import Reader
+from app.index.record import record_corpus
 from app.index.recorded import Recording, part_of_folder
 from app.index.recording import RecordingWriter, read_manifest
 from app.index.shards import pack_shard

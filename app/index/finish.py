@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from app.index.draw import DrawOrder
 from app.index.options import BuildOptions
 from app.index.progress import progress
 from app.index.quality import Kept, measure
-from app.index.record import Reader
+from app.index.reader import Reader
 from app.index.recorded import Recording
 from app.index.recording import Int64
 from app.index.reduce import describe_features, reduce_firings
@@ -47,8 +46,10 @@ def finish_build(
     with Behind() as behind:
         shown = np.flatnonzero(recording.is_original).tolist()
         behind.do(writer.add_sentences, recording.sentence_values(shown))
-        keep = partial(behind.do, writer.add_examples)
-        reduced = reduce_firings(recording, order, reader.model.device, keep, progress)
+        reduced = reduce_firings(
+            recording, order, reader.model.device, lambda block: behind.do(writer.add_examples, block), progress
+        )
+        behind.do(writer.index_words)
         for block in describe_features(reader, reduced, progress):
             behind.do(writer.add_features, block)
     return writer.publish(_with_results(new, reduced.n_active, kept), options.replace)

@@ -7,7 +7,7 @@ from pathlib import Path
 from app.engine.load_check import Check, check_load, explain
 from app.errors import Invalid, NotFound
 from app.index.corpus import TEXT, corpus_files, read_records
-from app.index.record import Reader
+from app.index.reader import Reader
 
 RECORDS = 256  # more than hold the tokens that are asked
 PLAIN = "seed"  # the bundled English sentences

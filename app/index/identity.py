@@ -13,7 +13,7 @@ from app.engine.language_model import LanguageModel
 from app.engine.sae import Sae
 from app.index.corpus import digest
 from app.index.options import BuildOptions
-from app.index.record import Reader
+from app.index.reader import Reader
 
 RECORDING = 2  # how recordings are laid out
 _PLACE = ("format", "hook_point", "hook_point_out", "model_name", "l0")

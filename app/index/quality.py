@@ -8,7 +8,7 @@ from torch import Tensor
 
 from app.engine.sae import written_at
 from app.engine.tokens import Window
-from app.index.record import Reader
+from app.index.reader import Reader
 
 BATCH = 16  # sentences; a full forward's logits are wide
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -92,8 +92,7 @@ class RecordingWriter:
             self.progress = Progress(**manifest["progress"])
         self._marked = dict(self.sizes)
         self._saved = self.progress
-        # What went wrong in an append. Nothing is appended or marked after it, whoever had asked for that before.
-        self._broken: OSError | None = None
+        self._broken: BaseException | None = None
         self.files: dict[str, BinaryIO] = {}
         for name in FILES:
             file = (folder / name).open("ab")
@@ -103,9 +102,15 @@ class RecordingWriter:
 
     def append(self, chunk: Chunk) -> None:
         self._check_whole()
-        try:
+        with self.giving_up_on_errors():
             self._append(chunk)
-        except OSError as error:
+
+    @contextlib.contextmanager
+    def giving_up_on_errors(self) -> Iterator[None]:
+        """What goes wrong inside leaves a gap: nothing is appended or marked behind it, whoever asked before."""
+        try:
+            yield
+        except BaseException as error:
             self._broken = error
             raise
 
@@ -162,7 +167,7 @@ class RecordingWriter:
                 file.close()
 
     def _check_whole(self) -> None:
-        """Raises what an earlier append raised: part of a chunk may be there."""
+        """Raises what went wrong before: part of a chunk may be there, or one is missing."""
         if self._broken is not None:
             raise self._broken
 

@@ -15,7 +15,7 @@ from app.engine.tokens import token_text
 from app.index.draw import DrawOrder
 from app.index.examples import Choice, choose, prepare
 from app.index.neighbors import CoActivation, direction_neighbors, encoder_cosines, unit_directions
-from app.index.record import Reader
+from app.index.reader import Reader
 from app.index.recorded import Block, Recording
 from app.index.recording import Int64
 from app.index.statistics import Statistics, find_runs, summarize

@@ -82,6 +82,10 @@ class IndexWriter:
         self._add(FeatureExamplesRow, columns, ((self.key, *row) for row in block.rows()))
         self._strongest.append(block.strongest())
 
+    def index_words(self) -> None:
+        """Makes the examples findable: once, when sentences and examples are all there."""
+        index_words(self.database.write, self.key, self._strongest)
+
     def add_features(self, block: "FeatureBlock") -> None:
         """The features, and the tokens by which lists find them."""
         columns = (
@@ -95,7 +99,6 @@ class IndexWriter:
 
     def publish(self, new: NewDictionary, replace: bool) -> Dictionary:
         """The build becomes the dictionary, in one transaction. Raises Conflict where one has come up meanwhile."""
-        index_words(self.database.write, self.key, self._strongest)
         with self.database.write() as session:
             session.execute(update(DictionaryRow).where(DictionaryRow.key == self.key).values(**asdict(new)))
             older = update(DictionaryRow).where(DictionaryRow.published, DictionaryRow.id == new.id)
