@@ -1,7 +1,7 @@
 """A feature's labels: adding, changing, starring, removing, undoing, and their history. Forms that htmx sends too."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
@@ -16,7 +16,7 @@ from app.pages.labelling import AskedLabeller, Labeller, Labelling, Refused, rem
 from app.pages.web import ReadSession, WriteSession, render
 from app.roles import Role
 from app.store.dictionaries import get_dictionary
-from app.store.labels import add_label, change_label, list_changes, remove_label, set_star, undo_change
+from app.store.labels import MAX_AUTHOR, add_label, change_label, list_changes, remove_label, set_star, undo_change
 
 router = APIRouter(prefix="/dictionaries/{dictionary_id}/features/{index}/labels", dependencies=[needs(Role.READ)])
 WRITES = [needs(Role.LABEL)]
@@ -145,7 +145,8 @@ class _Form:
         return answer
 
     def _refuse(self, refused: Refused, status: int) -> HTMLResponse:
-        return _page(self.session, self.dictionary, self.index, self.labeller, refused, status)
+        labeller = replace(self.labeller, author=self.author.strip()[:MAX_AUTHOR] or self.labeller.author)
+        return _page(self.session, self.dictionary, self.index, labeller, refused, status)
 
 
 def _page(

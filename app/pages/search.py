@@ -53,7 +53,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class ShownHit:
-    """why: how it was found, in words."""
+    """why: how it was found, in words that follow the snippet or stand before it."""
 
     hit: SearchHit
     dictionary: str
@@ -105,7 +105,7 @@ def _why(hit: SearchHit) -> str:
     if hit.matched == "label":
         return "label" + (f", and {examples}" if hit.n_examples else "")
     if hit.matched == "token":
-        return f"fires on “{hit.snippet}”" + (f", also in {examples}" if hit.n_examples else "")
+        return f"and has it in {examples}" if hit.n_examples else ""
     return f"in {examples}"
 
 

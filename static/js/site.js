@@ -53,7 +53,7 @@
     else if (event.key === "?") keys.showModal();
     else if (event.key === "j") step(1);
     else if (event.key === "k") step(-1);
-    else if (event.key === "Escape") closeMeanings();
+    else if (event.key === "Escape") closeMeanings(null);
     else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
       if (!sideways(event.target, event.key === "ArrowRight" ? 1 : -1)) return;
     } else if (event.key === "Enter" && event.target.matches("li[data-row]")) event.target.querySelector("a")?.click();
@@ -69,14 +69,24 @@
       token.tabIndex = 0;
       token.focus({ preventScroll: true });
     }
-    for (const open of document.querySelectorAll("details.meaning[open]")) {
-      if (!open.contains(event.target)) open.open = false;
-    }
+    closeMeanings(event.target);
   });
 
-  const closeMeanings = () => {
-    for (const open of document.querySelectorAll("details.meaning[open]")) open.open = false;
+  const closeMeanings = (but) => {
+    for (const open of document.querySelectorAll("details.meaning[open]")) if (!open.contains(but)) open.open = false;
   };
+
+  // What is asked for while the page goes away would only be broken off.
+  let leaves = false;
+  addEventListener("beforeunload", () => (leaves = true));
+  addEventListener("pageshow", () => (leaves = false));
+  document.addEventListener("htmx:beforeRequest", (event) => leaves && event.preventDefault());
+
+  // Addresses hold what was asked for, not the fields that were left empty.
+  document.addEventListener("htmx:configRequest", ({ detail }) => {
+    if (detail.verb !== "get") return;
+    for (const [name, value] of [...detail.formData]) if (value === "") detail.formData.delete(name);
+  });
 
   // Dragging over bars that lead to ranges asks for all of them at once.
   let drag = null;

@@ -1,0 +1,112 @@
+"""A label's life in a browser: added, edited, starred, undone, found again; lost updates; and on a phone."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+FEATURES = "/dictionaries/seed/features"
+
+
+def add_label(page: Page, text: str, author: str) -> None:
+    form = page.locator("#labels form.write").last
+    form.locator("input[name=text]").fill(text)
+    if form.locator("details.as").count() == 0:  # the name is asked once
+        form.locator("input[name=author]").fill(author)
+    form.get_by_role("button", name="Add label").click()
+
+
+def name_of(page: Page) -> Locator:
+    return page.locator("#feature-name")
+
+
+def remove_all(page: Page) -> None:
+    for _ in range(page.locator("#labels .labels li").count()):
+        page.get_by_role("button", name=re.compile("^Remove")).first.click()
+        expect(page.locator("#labels .done")).to_contain_text("Removed")
+
+
+def test_a_label_is_added_edited_starred_undone_and_found(page: Page, address: str) -> None:
+    page.goto(f"{address}{FEATURES}/5")
+    add_label(page, "a first name", "Ada")
+    expect(name_of(page)).to_have_text("a first name")
+    expect(page.locator("#labels form.write .as summary")).to_have_text("as Ada")
+
+    page.get_by_role("link", name="Edit “a first name”").click()
+    form = page.locator("#labels li form.write")
+    form.locator("input[name=text]").fill("a better name")
+    form.get_by_role("button", name="Save").click()
+    expect(name_of(page)).to_have_text("a better name")
+    page.get_by_role("button", name="Undo: changed").click()
+    expect(name_of(page)).to_have_text("a first name")
+
+    add_label(page, "another name", "Ada")
+    expect(name_of(page)).to_have_text("another name")
+    page.get_by_role("button", name="Star “a first name”").click()
+    expect(name_of(page)).to_have_text("a first name")
+
+    page.get_by_role("button", name="Remove “a first name”").click()
+    expect(name_of(page)).to_have_text("another name")
+    page.get_by_role("button", name="Undo: removed").click()
+    expect(name_of(page)).to_have_text("a first name")
+
+    page.goto(f"{address}/search?q=first+name&kind=label")
+    page.locator(".hits a.feature").first.click()
+    expect(name_of(page)).to_have_text("a first name")
+    remove_all(page)
+    expect(name_of(page)).to_have_text("")
+
+
+def test_a_lost_update_shows_both_texts_and_asks_no_name_again(browser: Browser, address: str) -> None:
+    where = f"{address}{FEATURES}/6"
+    contexts = [browser.new_context() for _ in range(2)]
+    ada, bob = (context.new_page() for context in contexts)
+    ada.goto(where)
+    add_label(ada, "theirs to change", "Ada")
+    expect(name_of(ada)).to_have_text("theirs to change")
+    bob.goto(where)
+    for person, text in ((ada, "Ada's text"), (bob, "Bob's text")):
+        person.get_by_role("link", name=re.compile("^Edit")).click()
+        person.locator("#labels li input[name=text]").fill(text)
+    ada.get_by_role("button", name="Save").click()
+    expect(name_of(ada)).to_have_text("Ada's text")
+    bob.locator("#labels li input[name=author]").fill("Bob")
+    bob.get_by_role("button", name="Save").click()
+    expect(bob.locator(".both dd")).to_have_text(["Ada's text", "Bob's text"])
+    bob.get_by_role("button", name="Save").click()
+    expect(name_of(bob)).to_have_text("Bob's text")
+    remove_all(bob)
+    for context in contexts:
+        context.close()
+
+
+def test_a_feature_is_named_and_starred_on_a_phone(phone: Page, address: str) -> None:
+    phone.goto(f"{address}{FEATURES}/7")
+    phone.get_by_role("link", name="Labels", exact=True).tap()
+    expect(phone.locator("#label-new")).to_be_in_viewport()
+    add_label(phone, "on the way", "Ada")
+    expect(name_of(phone)).to_have_text("on the way")
+    phone.get_by_role("button", name="Star “on the way”").tap()
+    expect(phone.get_by_role("button", name="Take your star back from “on the way”")).to_be_visible()
+    phone.reload()
+    remove_all(phone)
+
+
+def test_somebody_whose_name_is_not_known_is_asked_for_it_by_the_star(
+    browser: Browser, page: Page, address: str
+) -> None:
+    where = f"{address}{FEATURES}/8"
+    other = browser.new_context()
+    ada = other.new_page()
+    ada.goto(where)
+    add_label(ada, "starred by Eve", "Ada")
+    expect(name_of(ada)).to_have_text("starred by Eve")
+    page.goto(where)
+    star = page.locator("#labels .acts details")
+    star.locator("summary").click()
+    star.locator("input[name=author]").fill("Eve")
+    star.get_by_role("button", name="Star").click()
+    expect(page.get_by_role("button", name="Take your star back from “starred by Eve”; it has 1")).to_be_visible()
+    remove_all(page)
+    other.close()
