@@ -31,18 +31,21 @@ class Synthetic:
     n_features: int
     n_sentences: int
     words: Sequence[str]
+    is_skewed: bool = False  # whether words are as frequent as in a language (Zipf), the first the most
 
     @property
     def n_tokens(self) -> int:
         return self.n_sentences * LENGTH
 
 
-def make_synthetic(n_features: int, n_sentences: int, n_words: int = 8000, seed: int = 0) -> Synthetic:
+def make_synthetic(
+    n_features: int, n_sentences: int, n_words: int = 8000, seed: int = 0, is_skewed: bool = False
+) -> Synthetic:
     draw = np.random.default_rng(seed)
     words: dict[str, None] = {}
     while len(words) < n_words:
         words["".join(draw.choice(SYLLABLES, draw.integers(1, 5)))] = None
-    return Synthetic(seed, n_features, n_sentences, list(words))
+    return Synthetic(seed, n_features, n_sentences, list(words), is_skewed)
 
 
 def write_synthetic(database: Database, id: str, made: Synthetic) -> None:
@@ -86,9 +89,16 @@ def new_dictionary(id: str, made: Synthetic) -> NewDictionary:
 def sentences(made: Synthetic) -> Iterator[SentenceValues]:
     draw = np.random.default_rng(made.seed + 3)
     for number in range(made.n_sentences):
-        tokens = [" " + made.words[i] for i in draw.integers(0, len(made.words), LENGTH).tolist()]
+        tokens = [" " + made.words[i] for i in _draw_words(made, draw).tolist()]
         boundaries = pack_lengths(len(token) for token in tokens)
         yield SentenceValues(number, "".join(tokens), boundaries, {"topic": f"topic {number % TOPICS}"}, number, 0)
+
+
+def _draw_words(made: Synthetic, draw: np.random.Generator) -> NDArray[np.int64]:
+    n = len(made.words)
+    if made.is_skewed:
+        return (n ** draw.random(LENGTH)).astype(np.int64) - 1
+    return draw.integers(0, n, LENGTH)
 
 
 def feature_block(made: Synthetic, draw: np.random.Generator, first: int, n: int) -> FeatureBlock:

@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Select,
+    Text,
+    bindparam,
     cast,
     column,
     delete,
@@ -45,11 +47,15 @@ class Sought:
     query: SearchQuery
     without: SearchQuery | None = None
 
-    def fts5(self) -> str:
+    def text(self, session: Session) -> str:
+        """In the language of the session's database."""
+        return self._tsquery() if is_postgresql(session) else self._fts5()
+
+    def _fts5(self) -> str:
         found = match_expression(self.query, self.column)
         return found if self.without is None else f"({found}) NOT ({match_expression(self.without, self.column)})"
 
-    def tsquery(self) -> str:
+    def _tsquery(self) -> str:
         found = tsquery_text(self.query)
         return found if self.without is None else f"({found}) & !({tsquery_text(self.without)})"
 
@@ -73,17 +79,21 @@ def take_words(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
         session.execute(text(into + "VALUES ('delete', :rowid, :text, :metadata)"), list(rows))
 
 
-def matching_sentences(session: Session, sought: Sought, first: int, last: int, limit: int) -> Select[Any]:
-    """The lowest rowids from `first` to `last` whose column holds what is sought."""
+def matching_sentences(on_postgresql: bool, column: str, sought: str, first: int, last: int) -> Select[Any]:
+    """The lowest rowids from `first` to `last` whose column holds what is sought.
+
+    To be built once, and executed with a Sought's text under the name `sought`, and how many rowids under `read`.
+    """
     rowid = _SENTENCE_WORDS.c.rowid
-    holds = _holds(session, "sentence_words", _SENTENCE_WORDS.c[sought.column], sought)
-    return select(rowid).where(holds, rowid.between(first, last)).order_by(rowid).limit(limit)
+    holds = _holds(on_postgresql, "sentence_words", _SENTENCE_WORDS.c[column], bindparam(sought, type_=Text))
+    return select(rowid).where(holds, rowid.between(first, last)).order_by(rowid).limit(bindparam("read"))
 
 
 def matching_labels(session: Session, sought: Sought, dictionary_ids: Sequence[str], *columns: Any) -> Select[Any]:
     """These columns of the labels that hold what is sought."""
-    query = select(*columns).where(_holds(session, "label_words", LabelRow.words, sought))
-    if is_postgresql(session):
+    on_postgresql, text = is_postgresql(session), literal(sought.text(session))
+    query = select(*columns).where(_holds(on_postgresql, "label_words", LabelRow.words, text))
+    if on_postgresql:
         return query.where(LabelRow.dictionary_id.in_(dictionary_ids))
     # Nothing is added to the id, so that SQLite begins with the words and not with a dictionary's labels.
     query = query.where((LabelRow.dictionary_id + "").in_(dictionary_ids))
@@ -108,31 +118,41 @@ def forget_unused_words(session: Session) -> None:
     session.execute(text(f"DELETE FROM vocabulary WHERE word NOT IN ({used})"))  # noqa: S608 - nothing from outside
 
 
-def words_beginning(beginning: str, limit: int) -> Select[Any]:
-    """Longer words of the vocabulary, the earliest learnt first: those are mostly the commonest."""
+def words_beginning(name: str, limit: int) -> Select[Any]:
+    """Longer words of the vocabulary, the earliest learnt first: those are mostly the commonest.
+
+    To be built once, and executed with the parameters of like(name, ...); so is words_holding.
+    """
     word = VocabularyRow.word
-    begins = (word > beginning, word < beginning + "\U0010ffff")
+    begins = (word > bindparam(name), word < bindparam(f"{name}_last"))
     return select(word).where(*begins).order_by(VocabularyRow.id).limit(limit)
 
 
-def words_holding(session: Session, piece: str, limit: int) -> Select[Any]:
+def words_holding(on_postgresql: bool, name: str, limit: int) -> Select[Any]:
     """Words of the vocabulary that hold the piece behind their beginning, the earliest learnt first."""
-    word = VocabularyRow.word
-    if is_postgresql(session):
+    word, piece = VocabularyRow.word, bindparam(name, type_=Text)
+    if on_postgresql:
         holds = func.strpos(word, piece) > 1
     else:
-        phrase = literal_column("word_pieces").op("MATCH")('"' + piece.replace('"', '""') + '"')
+        phrase = literal_column("word_pieces").op("MATCH")(bindparam(f"{name}_phrase"))
         read = select(_WORD_PIECES.c.rowid).where(phrase).limit(_PIECES_READ)
-        holds = VocabularyRow.id.in_(read) & (func.substr(word, 1, len(piece)) != piece)
+        holds = VocabularyRow.id.in_(read) & (func.substr(word, 1, func.length(piece)) != piece)
     return select(word).where(holds).order_by(VocabularyRow.id).limit(limit)
+
+
+def like(name: str, piece: str) -> dict[str, str]:
+    """The parameters by which words are looked for that begin with a piece or hold it."""
+    phrase = '"' + piece.replace('"', '""') + '"'
+    return {name: piece, f"{name}_last": piece + "\U0010ffff", f"{name}_phrase": phrase}
 
 
 def is_postgresql(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
-def _holds(session: Session, name: str, words: Any, sought: Sought) -> ColumnElement[bool]:
-    if is_postgresql(session):
-        found: ColumnElement[bool] = words.op("@@")(cast(literal(sought.tsquery()), postgresql.TSQUERY))
+def _holds(on_postgresql: bool, name: str, words: Any, sought: ColumnElement[Any]) -> ColumnElement[bool]:
+    """sought: the text of a Sought."""
+    if on_postgresql:
+        found: ColumnElement[bool] = words.op("@@")(cast(sought, postgresql.TSQUERY))
         return found
-    return literal_column(name).op("MATCH")(sought.fts5())
+    return literal_column(name).op("MATCH")(sought)

@@ -1,16 +1,26 @@
 """Search: features by what they are called, fire on, and are shown with, in one dictionary or all."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, cast
 
-from sqlalchemy import Select, and_, func, literal, select, union_all
+from sqlalchemy import Select, and_, func, literal, literal_column, select, union_all
 from sqlalchemy.orm import Session
 
 from app.domain import Dictionary, SearchResults, Slice
 from app.errors import Invalid
 from app.store.cursors import make_cursor, read_cursor
 from app.store.dictionaries import get_dictionary, list_dictionaries
-from app.store.full_text import TRIGRAM, Sought, matching_labels, matching_sentences, words_beginning, words_holding
+from app.store.full_text import (
+    TRIGRAM,
+    Sought,
+    is_postgresql,
+    like,
+    matching_labels,
+    matching_sentences,
+    words_beginning,
+    words_holding,
+)
 from app.store.search_hits import KINDS, LABEL, METADATA, TEXT, TOKEN, Found, describe_hits
 from app.store.search_index import first_place
 from app.store.search_query import SearchQuery, Term, parse_query
@@ -68,20 +78,30 @@ def _everything(
 def _other_words(session: Session, query: SearchQuery) -> dict[Term, list[str]]:
     """For each term the words that begin with what was typed, then those that hold it."""
     loose = [term for term in query.wanted if term.can_loosen]
-    parts: list[Select[Any]] = []
-    for number, term in enumerate(loose):
-        parts.append(_numbered(number, words_beginning(term.last, OTHER_WORDS)))
-        if len(term.words) == 1 and len(term.last) >= TRIGRAM:
-            parts.append(_numbered(number, words_holding(session, term.last, OTHER_WORDS)))
+    if not loose:
+        return {}
+    have_pieces = tuple(len(term.words) == 1 and len(term.last) >= TRIGRAM for term in loose)
+    asked = {name: text for n, term in enumerate(loose) for name, text in like(f"word_{n}", term.last).items()}
     others: dict[Term, list[str]] = {}
-    for number, word in session.execute(union_all(*parts)) if parts else ():
+    for number, word in session.execute(_words_like(is_postgresql(session), have_pieces), asked):
         others.setdefault(loose[number], []).append(word)
     return others
 
 
+@lru_cache(maxsize=256)
+def _words_like(on_postgresql: bool, have_pieces: Sequence[bool]) -> Any:
+    """Built once for searches of the same shape. have_pieces: of each term, whether it is long enough for pieces."""
+    parts: list[Select[Any]] = []
+    for number, has_pieces in enumerate(have_pieces):
+        parts.append(_numbered(number, words_beginning(f"word_{number}", OTHER_WORDS)))
+        if has_pieces:
+            parts.append(_numbered(number, words_holding(on_postgresql, f"word_{number}", OTHER_WORDS)))
+    return union_all(*parts)
+
+
 def _numbered(number: int, query: Select[Any]) -> Select[Any]:
     words = query.subquery()
-    return select(literal(number, literal_execute=True), words.c.word)
+    return select(literal_column(str(number)), words.c.word)
 
 
 def _in_labels(
@@ -123,29 +143,38 @@ def _in_sentences(
     session: Session, query: SearchQuery, loosened: SearchQuery, keys: Sequence[int], read: int
 ) -> tuple[list[Ways], bool]:
     """By examples and by their metadata; and whether every sentence that matches was read."""
-    parts = [
-        _sentences_showing(session, kind, sought, key, piece, read)
-        for key in keys
-        for kind in (TEXT, METADATA)
-        for piece, sought in enumerate(_sought(KINDS[kind], query, loosened))
-    ]
+    if not keys:
+        return [], True
+    sought = {kind: _sought(KINDS[kind], query, loosened) for kind in (TEXT, METADATA)}
+    asked = {_name(kind, n): each.text(session) for kind, several in sought.items() for n, each in enumerate(several)}
     rows: dict[tuple[int, int, int], list[tuple[int, bytes]]] = {}
-    for kind, key, piece, place, features in session.execute(union_all(*parts)) if parts else ():
+    statement = _sentences_showing(is_postgresql(session), tuple(keys), len(sought[TEXT]))
+    for kind, key, piece, place, features in session.execute(statement, asked | {"read": read}):
         rows.setdefault((kind, key, piece), []).append((place, features))
-    return [ways_through_sentences(*way, found) for way, found in rows.items()], all(
-        len(found) < read for found in rows.values()
-    )
+    is_complete = all(len(found) < read for found in rows.values())
+    return [ways_through_sentences(*way, found) for way, found in rows.items()], is_complete
+
+
+@lru_cache(maxsize=256)
+def _sentences_showing(on_postgresql: bool, keys: Sequence[int], n_pieces: int) -> Any:
+    """Built once for searches of the same shape. n_pieces: how many that are sought in each column."""
+    chosen = SearchedSentenceRow
+    parts = []
+    for key in keys:
+        for kind in (TEXT, METADATA):
+            for piece in range(n_pieces):
+                ends = first_place(key), first_place(key + 1) - 1
+                matching = matching_sentences(on_postgresql, KINDS[kind], _name(kind, piece), *ends).subquery()
+                columns = (*(literal_column(str(n)) for n in (kind, key, piece)), chosen.id, chosen.features)
+                parts.append(select(*columns).select_from(matching).join(chosen, chosen.id == matching.c.rowid))
+    return union_all(*parts)
+
+
+def _name(kind: int, piece: int) -> str:
+    return f"sought_{KINDS[kind]}_{piece}"
 
 
 def _sought(column: str, query: SearchQuery, loosened: SearchQuery) -> list[Sought]:
     """By whole words, then by the others that may be meant, where there are any."""
     whole = Sought(column, query)
     return [whole] if loosened == query else [whole, Sought(column, loosened, without=query)]
-
-
-def _sentences_showing(session: Session, kind: int, sought: Sought, key: int, piece: int, read: int) -> Any:
-    matching = matching_sentences(session, sought, first_place(key), first_place(key + 1) - 1, read).subquery()
-    chosen = SearchedSentenceRow
-    number, build, is_piece = (literal(value, literal_execute=True) for value in (kind, key, piece))
-    columns = (number, build, is_piece, chosen.id, chosen.features)
-    return select(*columns).select_from(matching).join(chosen, chosen.id == matching.c.rowid)

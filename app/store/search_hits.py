@@ -4,14 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import and_, or_, select, tuple_
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from app.domain import Dictionary, SearchHit, telling_tokens
-from app.store.blobs import unpack_top_tokens
+from app.store.features import get_summaries
 from app.store.search_index import key_of
 from app.store.search_query import SearchQuery, matches
-from app.store.tables import FeatureRow, LabelRow, SearchedSentenceRow, SentenceRow
+from app.store.tables import LabelRow, SearchedSentenceRow, SentenceRow
 
 KINDS = ("label", "token", "text", "metadata")  # the order of their rank
 LABEL, TOKEN, TEXT, METADATA = range(len(KINDS))
@@ -38,63 +38,41 @@ def describe_hits(
     session: Session, page: Sequence[Found], dictionaries: Mapping[int, Dictionary], query: SearchQuery
 ) -> list[SearchHit]:
     """One hit for each of the page, in its order."""
-    names = _names(session, page, dictionaries)
-    tokens = _tokens(session, [f.feature for f in page if (dictionaries[f.feature[0]].id, f.feature[1]) not in names])
+    features = {
+        key: get_summaries(session, dictionaries[key], [f.feature[1] for f in page if f.feature[0] == key])
+        for key in {found.feature[0] for found in page}
+    }
     labels = _labels(session, {found.where for found in page if found.kind == LABEL})
     sentences = _sentences(session, {found.where for found in page if found.kind in (TEXT, METADATA)})
     hits = []
     for found in page:
-        if found.kind == LABEL:
-            snippet = labels[found.where]
-        elif found.kind == TOKEN:
-            snippet = " ".join(term.text for term in query.wanted)
-        elif found.kind == TEXT:
-            snippet = excerpt(sentences[found.where][0], query)
-        else:
-            snippet = _matching_field(sentences[found.where][1], query)
         key, index = found.feature
-        id = dictionaries[key].id
+        feature = features[key][index]
+        text, details = sentences.get(found.where, ("", {}))
+        if found.kind == TEXT:
+            snippet, marks = excerpt(text, query)
+        else:
+            if found.kind == LABEL:
+                snippet = labels[found.where]
+            elif found.kind == TOKEN:
+                snippet = " ".join(term.text for term in query.wanted)
+            else:
+                snippet = _matching_field(details, query)
+            marks = matches(query, snippet)
         hits.append(
             SearchHit(
-                dictionary=id,
+                dictionary=dictionaries[key].id,
                 index=index,
-                label=names.get((id, index)),
+                label=feature.label,
                 matched=KINDS[found.kind],
                 snippet=snippet,
-                marks=matches(query, snippet),
+                marks=marks,
                 n_examples=found.n_examples,
-                tokens=tokens.get(found.feature, ()),
-                sentence=excerpt(sentences[found.where][0], query) if found.kind == METADATA else None,
+                tokens=[t.token for t in telling_tokens(feature.top_tokens)] if feature.label is None else (),
+                sentence=excerpt(text, query)[0] if found.kind == METADATA else None,
             )
         )
     return hits
-
-
-def _names(
-    session: Session, page: Sequence[Found], dictionaries: Mapping[int, Dictionary]
-) -> dict[tuple[str, int], str]:
-    """What the features are called, by dictionary id and index."""
-    features = [(dictionaries[key].id, index) for key, index in (found.feature for found in page)]
-    if not features:
-        return {}
-    query = select(LabelRow.dictionary_id, LabelRow.feature, LabelRow.text).where(
-        LabelRow.is_name, tuple_(LabelRow.dictionary_id, LabelRow.feature).in_(features)
-    )
-    return {(id, feature): text for id, feature, text in session.execute(query)}
-
-
-def _tokens(session: Session, features: Collection[FeatureKey]) -> dict[FeatureKey, list[str]]:
-    """The most telling tokens of each feature."""
-    if not features:
-        return {}
-    row = FeatureRow
-    of = {key: [index for other, index in features if other == key] for key, _ in features}
-    chosen = or_(*(and_(row.dictionary == key, row.index.in_(indices)) for key, indices in of.items()))
-    query = select(row.dictionary, row.index, row.n_active_tokens, row.top_tokens).where(chosen)
-    return {
-        (key, index): [token.token for token in telling_tokens(unpack_top_tokens(packed, n))]
-        for key, index, n, packed in session.execute(query)
-    }
 
 
 def _labels(session: Session, ids: Collection[int]) -> dict[int, str]:
@@ -113,13 +91,16 @@ def _sentences(session: Session, ids: Collection[int]) -> dict[int, tuple[str, M
     return {id: (text, details) for id, text, details in session.execute(query.where(chosen.id.in_(ids)))}
 
 
-def excerpt(text: str, query: SearchQuery) -> str:
-    """The text around the first match, cut at spaces, with an ellipsis where something is left out."""
-    first, last = (matches(query, text) or [(0, 0)])[0]
+def excerpt(text: str, query: SearchQuery) -> tuple[str, list[tuple[int, int]]]:
+    """The text around the first match, cut at spaces, with an ellipsis where something is left out; and its matches."""
+    marks = matches(query, text)
+    first, last = marks[0] if marks else (0, 0)
     start, end = max(0, first - AROUND), min(len(text), last + AROUND)
     start = text.rfind(" ", 0, start) + 1 if start else 0
     end = text.find(" ", end) if " " in text[end:] else len(text)
-    return ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")
+    before, after = ("…" if start else ""), ("…" if end < len(text) else "")
+    moved = len(before) - start
+    return before + text[start:end] + after, [(a + moved, min(b, end) + moved) for a, b in marks if start <= a < end]
 
 
 def _matching_field(details: Mapping[str, Any], query: SearchQuery) -> str:

@@ -8,7 +8,7 @@ spaces between words, and every sign that belongs to no word, are words of their
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # Thai to Tibetan, Burmese, Khmer, Kana, Bopomofo and Han.
 _SPACELESS = (
@@ -23,8 +23,7 @@ _LEXEME_CHARACTERS = 500  # a lexeme may have 2,046 bytes
 _PLACES = 16_383  # that a tsvector can tell apart
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(NamedTuple):
     """A word and where it stands: folded from text[start:end]."""
 
     folded: str
@@ -34,8 +33,13 @@ class Word:
 
 def words(text: str) -> Iterator[Word]:
     """The words and signs of a text in their order."""
-    for match in _WORD.finditer(text):
-        yield Word(_folded(match.group()), match.start(), match.end())
+    if text.isascii():
+        lower = text.lower()
+        for match in _WORD.finditer(lower):
+            yield Word(match.group(), *match.span())
+    else:
+        for match in _WORD.finditer(text):
+            yield Word(_folded(match.group()), *match.span())
 
 
 def spaced(text: str) -> str:
