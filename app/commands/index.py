@@ -150,7 +150,14 @@ def run(asked: argparse.Namespace) -> None:
 
 def summary(made: Dictionary, db: str | None) -> str:
     quality = made.quality
-    return (
+    changed = made.changed_under_labels
+    warning = (
+        f"Look at the labels of {', '.join(map(str, changed[:20]))}{' …' if len(changed) > 20 else ''} again: this SAE "
+        "has another decoder row there (or none) than the one that was labelled.\n"
+        if changed
+        else ""
+    )
+    return warning + (
         f"{made.id} is indexed: {made.n_features:,} features over {made.n_tokens:,} tokens of "
         f"{made.n_sentences:,} sentences; L0 {quality.l0:.1f}, {quality.dead_share:.1%} dead.\n"
         f"See it with: featurescope serve{'' if db is None else f' --db {db}'}"

@@ -1,6 +1,7 @@
 """The words of the field as frozen data, a file a noun. Standard library only: everything imports this."""
 
 from app.domain.dictionary import (
+    CHANGED_UNDER_LABELS,
     Dictionary,
     NewDictionary,
     Quality,
@@ -49,6 +50,7 @@ from app.domain.values import (
 )
 
 __all__ = [
+    "CHANGED_UNDER_LABELS",
     "Dictionary",
     "Example",
     "FIRINGS",

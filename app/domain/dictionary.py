@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import cast
 
 from app.domain.values import Histogram, Json
 
@@ -23,6 +24,9 @@ class Quality:
     dead_share: float
     dense_share: float
     n_tokens_sampled: int
+
+
+CHANGED_UNDER_LABELS = "changed_under_labels"  # the parameter that a replacement adds
 
 
 @dataclass(frozen=True)
@@ -62,3 +66,8 @@ class Dictionary(NewDictionary):
 
     key: int = field(kw_only=True)
     created_at: datetime = field(kw_only=True)
+
+    @property
+    def changed_under_labels(self) -> Sequence[int]:
+        """Features whose label was written for another decoder row (or for one that is gone), before a replacement."""
+        return cast(Sequence[int], self.parameters.get(CHANGED_UNDER_LABELS, ()))

@@ -32,7 +32,8 @@ class Refused:
 @dataclass(frozen=True)
 class Labelling:
     """path: the feature's page. author: who the reader said to be, empty where never asked; is_signed_in: whether that
-    is settled. editing: the label whose form is open. changed: what was just done, and can be undone."""
+    is settled. editing: the label whose form is open. changed: what was just done, and can be undone. outdated: labels
+    that were written for another decoder row, before the dictionary was replaced."""
 
     path: str
     labels: Sequence[Label]
@@ -42,6 +43,7 @@ class Labelling:
     editing: int | None
     changed: LabelChange | None
     refused: Refused | None
+    outdated: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,20 @@ class Labeller:
     def labelling(
         self, session: Session, dictionary: Dictionary, index: int, refused: Refused | None = None
     ) -> Labelling:
+        labels = list_labels(session, dictionary, index)
+        has_changed = index in dictionary.changed_under_labels
         return Labelling(
             path=f"/dictionaries/{dictionary.id}/features/{index}",
-            labels=list_labels(session, dictionary, index),
+            labels=labels,
             may_label=self.person.may(Role.LABEL, dictionary.id),
             author=self.person.name or self.author,
             is_signed_in=self.person.name is not None,
             editing=refused.label if refused is not None else self.editing,
             changed=get_change(session, dictionary, index, self.changed) if self.changed is not None else None,
             refused=refused,
+            outdated=frozenset(
+                label.id for label in labels if has_changed and label.changed_at < dictionary.created_at
+            ),
         )
 
 

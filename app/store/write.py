@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Connection, LargeBinary, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import Dictionary, NewDictionary
+from app.domain import CHANGED_UNDER_LABELS, Dictionary, NewDictionary
 from app.errors import Conflict
 from app.store.database import Database
 from app.store.dictionaries import get_dictionary, to_dictionary
+from app.store.kept_labels import changed_under_labels
 from app.store.labels import forget_labels
 from app.store.search_index import index_words, unindex_words
 from app.store.tables import (
@@ -101,14 +102,17 @@ class IndexWriter:
         """The build becomes the dictionary, in one transaction. Raises Conflict where one has come up meanwhile."""
         with self.database.write() as session:
             session.execute(update(DictionaryRow).where(DictionaryRow.key == self.key).values(**asdict(new)))
-            older = update(DictionaryRow).where(DictionaryRow.published, DictionaryRow.id == new.id)
-            if replace:
-                session.execute(older.values(published=False))
-            elif session.scalar(select(DictionaryRow.key).where(DictionaryRow.published, DictionaryRow.id == new.id)):
+            row = session.get_one(DictionaryRow, self.key)
+            older = session.scalar(select(DictionaryRow).where(DictionaryRow.published, DictionaryRow.id == new.id))
+            if older is not None and not replace:
                 raise Conflict(
                     f"A dictionary {new.id!r} has come up meanwhile; give --replace to put this in its place."
                 )
-            row = session.get_one(DictionaryRow, self.key)
+            if older is not None:
+                if changed := changed_under_labels(session, older, row):
+                    row.parameters = {**row.parameters, CHANGED_UNDER_LABELS: changed}
+                older.published = False
+                session.flush()  # before the other is: only one may be
             row.published = True
             dictionary = to_dictionary(row)
         _remove_builds(self.database, dictionary.id, published=False)
