@@ -49,6 +49,18 @@ def refuse_label(page: Page) -> None:
     page.locator("#labels .refused").wait_for()
 
 
+def paste_labels(page: Page) -> None:
+    page.locator("#pasted").fill("feature,text\n3,rackets and nets\n4,dates\n")
+    page.locator("#import input[name=author]").fill("Rae")
+    page.get_by_role("button", name="Show what would change").click()
+    page.locator("#import .done").wait_for()
+
+
+def type_words(page: Page) -> None:
+    page.locator("#search").press_sequentially("tennis")
+    page.locator("#found li").first.wait_for()
+
+
 STATES: dict[str, tuple[str, Act | None]] = {
     "home": ("/", None),
     "dictionary": (f"{D}?sort=-max_activation", None),
@@ -65,6 +77,8 @@ STATES: dict[str, tuple[str, Act | None]] = {
     "contrast": (D + "/features/{feature}?group=contrast", None),
     "silent": (D + "/features/{feature}?group=silent", None),
     "conflict": (D + "/features/{feature}", refuse_label),
+    "exchange": (f"{D}/exchange", paste_labels),
+    "typed": (D, type_words),
     "copy": (D + "/features/{feature}/copy", None),
     "labels": (D + "/features/{feature}/labels", None),
     "embed": ("/embed" + D + "/features/{feature}", None),

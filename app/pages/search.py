@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 
 from app.access.routes import needs
 from app.domain import Dictionary, SearchHit, SearchResults
-from app.pages.web import ReadSession, render
+from app.pages.web import Models, ReadSession, render
 from app.roles import Role
 from app.store.dictionaries import list_dictionaries
 from app.store.search import search
@@ -71,19 +71,23 @@ class SearchPage:
     kinds: Sequence[Facet]
     facets: Sequence[Facet]
     next_href: str | None
+    find_href: str | None
 
 
 @router.get("/search")
 def show_search(
     session: ReadSession,
+    models: Models,
     q: Annotated[str, Query(max_length=200)] = "",
     dictionary: Annotated[str, Query(max_length=100)] = "",
     kind: Literal["", "label", "token", "text", "metadata"] = "",
     cursor: Annotated[str, Query(max_length=1000)] = "",
 ) -> HTMLResponse:
     asked, known = Asked(q, dictionary, kind), list_dictionaries(session)
+    one = next((d for d in known if d.id == dictionary or len(known) == 1), None)
+    find_href = f"/dictionaries/{one.id}/find" if one is not None and models.unavailable(one) is None else None
     if not q.strip():
-        return render("search.html", SearchPage(asked, known, [], 0, True, [], [], None))
+        return render("search.html", SearchPage(asked, known, [], 0, True, [], [], None, find_href))
     found = search(session, q, dictionary or None, kind or None, cursor or None, ROWS)
     titles = {each.id: each.title for each in known}
     hits = [ShownHit(h, titles[h.dictionary], _why(h), cut(h.snippet, h.marks)) for h in found.hits.items]
@@ -96,6 +100,7 @@ def show_search(
         kinds=_kinds(asked, found),
         facets=_dictionaries(asked, found, known),
         next_href=asked.address(cursor=found.hits.next) if found.hits.next else None,
+        find_href=find_href,
     )
     return render("search.html", page)
 

@@ -18,8 +18,17 @@ STATES = (
     "/dictionaries/seed/features/3?group=interval-3",
     "/dictionaries/seed/features/3?group=contrast",
     "/dictionaries/seed/features/3?group=silent",
+    "/dictionaries/seed/features/3/copy",
+    "/dictionaries/seed/features/3/labels",
+    "/dictionaries/seed/features/3/try",
+    "/embed/dictionaries/seed/features/3",
     "/dictionaries/seed/sentences/3",
+    "/dictionaries/seed/exchange",
     "/dictionaries/seed/live",
+    "/dictionaries/seed/steer",
+    "/dictionaries/seed/attribute",
+    "/dictionaries/seed/find",
+    "/sign-in",
     "/search",
     "/search?q=the",
     "/definitions",
@@ -52,6 +61,41 @@ def test_axe_finds_nothing_in_what_opens(browser: Browser, address: str) -> None
     page.locator("dialog#keys").wait_for()
     assert violations(page) == []
     page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_while_somebody_types_and_labels(browser: Browser, address: str, scheme: str) -> None:
+    context = browser.new_context(color_scheme="dark" if scheme == "dark" else "light")
+    page = context.new_page()
+    page.goto(f"{address}/dictionaries/seed/features/9")
+    page.locator("#search").press_sequentially("the")
+    page.locator("#found li").first.wait_for()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+
+    page.locator("#label-new").fill("a name")
+    page.locator("#label-new-author").fill("Ada")
+    page.get_by_role("button", name="Add label").click()
+    page.get_by_role("button", name="Undo").wait_for()
+    assert violations(page) == []
+    page.get_by_role("link", name="Edit").click()
+    form = page.locator("#labels li form.write")
+    form.locator("input[name=version]").evaluate("field => field.value = 0")
+    form.get_by_role("button", name="Save").click()
+    page.locator("#labels .both").wait_for()
+    assert violations(page) == []
+    page.get_by_role("link", name="Cancel").click()
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Undo").wait_for()
+
+    page.goto(f"{address}/dictionaries/seed/exchange")
+    page.locator("#pasted").fill("feature,text\n3,a name\n")
+    for shown in (".done", ".refused"):
+        page.get_by_role("button", name="Show what would change").click()
+        page.locator(f"#import {shown}").wait_for()
+        assert violations(page) == []
+        page.locator("#pasted").fill("feature,text\n9999,a name\n")
+    context.close()
 
 
 def violations(page: Page, address: str | None = None) -> list[str]:
