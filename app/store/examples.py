@@ -15,6 +15,7 @@ from app.store.cursors import make_cursor, read_cursor
 from app.store.example_blobs import PackedExamples
 from app.store.search_index import first_place
 from app.store.tables import FeatureExamplesRow, SearchedSentenceRow, SentenceRow
+from app.store.visible import rows_of_build
 
 GROUPS = tuple(Group)  # the groups of PackedExamples, in their order
 
@@ -100,14 +101,16 @@ _SHOWING = select(SearchedSentenceRow.features).where(
 
 def _read_packed(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, PackedExamples]:
     """By index; a feature without any example has none."""
-    rows = session.execute(_PACKED, {"dictionary": dictionary.key, "numbers": indices})
+    rows = rows_of_build(session, _PACKED, {"dictionary": dictionary.key, "numbers": indices})
     return {index: PackedExamples(packed) for index, packed in rows}
 
 
 def _read_sentences(session: Session, dictionary: Dictionary, numbers: Collection[int]) -> dict[int, Any]:
     """Rows of _SENTENCES by number. Plain columns: a page reads dozens of rows."""
-    rows = session.execute(_SENTENCES, {"dictionary": dictionary.key, "numbers": list(numbers)}) if numbers else ()
-    return {row[0]: row for row in rows}
+    if not numbers:
+        return {}
+    asked = {"dictionary": dictionary.key, "numbers": list(numbers)}
+    return {row[0]: row for row in rows_of_build(session, _SENTENCES, asked)}
 
 
 def _to_example(packed: PackedExamples, i: int, sentences: Mapping[int, Any]) -> Example:

@@ -10,6 +10,7 @@ from app.domain import Dictionary, Feature, FeatureSummary
 from app.errors import NotFound
 from app.store.blobs import read_statistics, unpack_statistics, unpack_top_tokens
 from app.store.tables import FeatureRow, LabelRow
+from app.store.visible import rows_of_build
 
 # What lists show of a feature; the statistics are left where they are.
 SUMMARY = (
@@ -35,7 +36,7 @@ def get_feature(session: Session, dictionary: Dictionary, index: int) -> Feature
     # A number outside any integer column never reaches the database.
     row = None
     if 0 <= index < dictionary.n_features:
-        row = session.execute(_WHOLE, {"dictionary": dictionary.key, "index": index}).first()
+        row = rows_of_build(session, _WHOLE, {"dictionary": dictionary.key, "index": index}).first()
     if row is None:
         raise NotFound(f"{dictionary.id} has features 0 to {dictionary.n_features - 1}, not {index}.")
     statistics = read_statistics(row.statistics)
@@ -62,7 +63,7 @@ def feature_names(session: Session, dictionary: Dictionary, indices: Sequence[in
 def get_summaries(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, FeatureSummary]:
     """What lists show of these features, by index."""
     names = feature_names(session, dictionary, indices)
-    rows = session.execute(_SUMMARIES, {"dictionary": dictionary.key, "indices": indices})
+    rows = rows_of_build(session, _SUMMARIES, {"dictionary": dictionary.key, "indices": indices})
     return {row[0]: to_summary(row, names.get(row[0]), dictionary.n_tokens) for row in rows}
 
 

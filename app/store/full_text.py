@@ -19,7 +19,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal,
     literal_column,
     select,
     table,
@@ -89,14 +88,15 @@ def matching_sentences(on_postgresql: bool, column: str, sought: str, first: int
     return select(rowid).where(holds, rowid.between(first, last)).order_by(rowid).limit(bindparam("read"))
 
 
-def matching_labels(session: Session, sought: Sought, dictionary_ids: Sequence[str], *columns: Any) -> Select[Any]:
-    """These columns of the labels that hold what is sought."""
-    on_postgresql, text = is_postgresql(session), literal(sought.text(session))
+def matching_labels(on_postgresql: bool, *columns: Any) -> Select[Any]:
+    """These columns of the labels that hold what is sought, to be executed with `sought` and `dictionary_ids`."""
+    text = bindparam("sought", type_=Text)
+    ids: Any = bindparam("dictionary_ids", expanding=True)
     query = select(*columns).where(_holds(on_postgresql, "label_words", LabelRow.words, text))
     if on_postgresql:
-        return query.where(LabelRow.dictionary_id.in_(dictionary_ids))
+        return query.where(LabelRow.dictionary_id.in_(ids))
     # Nothing is added to the id, so that SQLite begins with the words and not with a dictionary's labels.
-    query = query.where((LabelRow.dictionary_id + "").in_(dictionary_ids))
+    query = query.where((LabelRow.dictionary_id + "").in_(ids))
     return query.select_from(_LABEL_WORDS).join(LabelRow, LabelRow.id == _LABEL_WORDS.c.rowid)
 
 

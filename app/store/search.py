@@ -1,10 +1,10 @@
 """Search: features by what they are called, fire on, and are shown with, in one dictionary or all."""
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Any, cast
 
-from sqlalchemy import Select, and_, func, literal, literal_column, select, union_all
+from sqlalchemy import Select, bindparam, func, literal_column, select, union_all
 from sqlalchemy.orm import Session
 
 from app.domain import Dictionary, SearchResults, Slice
@@ -21,7 +21,7 @@ from app.store.full_text import (
     words_beginning,
     words_holding,
 )
-from app.store.search_hits import KINDS, LABEL, METADATA, TEXT, TOKEN, Found, describe_hits
+from app.store.search_hits import KINDS, LABEL, METADATA, TEXT, TOKEN, FeatureKey, Found, describe_hits
 from app.store.search_index import first_place
 from app.store.search_query import SearchQuery, Term, parse_query
 from app.store.search_rank import Ways, chosen, count_kinds, joined, rank, ways_of, ways_through_sentences
@@ -108,35 +108,51 @@ def _in_labels(
     session: Session, query: SearchQuery, loosened: SearchQuery, searched: Sequence[Dictionary]
 ) -> list[Found]:
     keys = {dictionary.id: dictionary.key for dictionary in searched}
-    columns = (LabelRow.dictionary_id, LabelRow.feature, LabelRow.stars, LabelRow.id)
+    statement = _labels_holding(is_postgresql(session))
     found = []
     for piece, sought in enumerate(_sought("words", query, loosened)):
-        labels = matching_labels(session, sought, list(keys), *columns).limit(READ)
-        for id, feature, stars, label in session.execute(labels):
+        asked = {"sought": sought.text(session), "dictionary_ids": list(keys)}
+        for id, feature, stars, label in session.execute(statement, asked):
             found.append(Found(LABEL, (keys[id], feature), piece, stars, 0, label))
     return found
 
 
+@cache
+def _labels_holding(on_postgresql: bool) -> Any:
+    columns = (LabelRow.dictionary_id, LabelRow.feature, LabelRow.stars, LabelRow.id)
+    return matching_labels(on_postgresql, *columns).limit(READ)
+
+
 def _in_tokens(session: Session, query: SearchQuery, keys: Sequence[int]) -> list[Found]:
     """Features that fire on every term as a token; a single term may also be how a token begins."""
-    row = FeatureTokenRow
-    fires = and_(row.dictionary.in_(keys), row.kind == literal(FIRES, literal_execute=True))
     tokens = {folded(term.text) for term in query.wanted}
-    exact = select(row.dictionary, row.feature, literal(0, literal_execute=True)).where(fires, row.token.in_(tokens))
-    exact = exact.group_by(row.dictionary, row.feature).having(func.count() == len(tokens)).limit(READ)
-    parts = [exact.subquery()]
+    asked: dict[str, Any] = {"keys": keys, "tokens": sorted(tokens), "n_tokens": len(tokens)}
+    rows = dict.fromkeys(_features(session, _FIRING, asked), 0)
     (begun,) = tokens if len(tokens) == 1 else ("",)
     if len(begun) > 1 and not query.wanted[0].is_quoted:
-        begins = select(row.dictionary, row.feature, literal(1, literal_execute=True))
-        begins = begins.where(fires, row.token > begun, row.token < begun + "\U0010ffff").limit(READ)
-        parts.append(begins.subquery())
-    rows = {tuple(row) for row in session.execute(union_all(*(select(part) for part in parts)))}
+        asked = {"keys": keys, "begun": begun, "last": begun + "\U0010ffff"}
+        rows = dict.fromkeys(_features(session, _FIRING_ON_BEGUN, asked), 1) | rows
     excluded = [folded(term.text) for term in query.excluded]
-    without = select(row.dictionary, row.feature).where(fires, row.token.in_(excluded))
-    left_out = {tuple(row) for row in session.execute(without)} if excluded else set()
-    return [
-        Found(TOKEN, (key, index), piece, 0, 0, 0) for key, index, piece in sorted(rows) if (key, index) not in left_out
-    ]
+    if excluded:
+        asked = {"keys": keys, "tokens": excluded}
+        for feature in _features(session, _FIRING_ON_ANY, asked):
+            rows.pop(feature, None)
+    return [Found(TOKEN, feature, piece, 0, 0, 0) for feature, piece in sorted(rows.items())]
+
+
+def _features(session: Session, statement: Any, asked: Mapping[str, Any]) -> list[FeatureKey]:
+    return [(key, index) for key, index in session.execute(statement, asked)]
+
+
+_row = FeatureTokenRow
+_ON_TOKENS = select(_row.dictionary, _row.feature).where(
+    _row.dictionary.in_(bindparam("keys", expanding=True)), _row.kind == literal_column(str(FIRES))
+)
+_FIRING_ON_ANY = _ON_TOKENS.where(_row.token.in_(bindparam("tokens", expanding=True)))
+_FIRING = (
+    _FIRING_ON_ANY.group_by(_row.dictionary, _row.feature).having(func.count() == bindparam("n_tokens")).limit(READ)
+)
+_FIRING_ON_BEGUN = _ON_TOKENS.where(_row.token > bindparam("begun"), _row.token < bindparam("last")).limit(READ)
 
 
 def _in_sentences(
