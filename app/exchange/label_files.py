@@ -15,6 +15,7 @@ from typing import Any
 
 from app.domain import PERSON, LabelRecord
 from app.errors import BadLines, Invalid
+from app.exchange.cells import guarded, unguarded
 from app.store.labels import checked_author, checked_text
 
 FIELDS = ("feature", "text", "author", "source", "score", "created_at", "starred_by")
@@ -57,7 +58,7 @@ def write_labels(records: Iterable[LabelRecord], format: LabelFormat) -> Iterato
     writer = csv.DictWriter(line, FIELDS, lineterminator="\n")
     writer.writeheader()
     for record in records:
-        fields = _fields(record)
+        fields = {name: guarded(v) if isinstance(v, str) else v for name, v in _fields(record).items()}
         writer.writerow({**fields, "starred_by": json.dumps(fields["starred_by"], ensure_ascii=False)})
         yield line.getvalue()
         line.seek(0)
@@ -85,7 +86,7 @@ def _csv_lines(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
         _check_names(names, needs=("feature", "text"))
         begins = reader.line_num + 1
         for row in reader:
-            yield begins, row
+            yield begins, {name: unguarded(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
             begins = reader.line_num + 1
     except csv.Error as error:
         raise BadLines({reader.line_num: f"is not CSV ({error})"}) from error

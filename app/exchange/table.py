@@ -8,6 +8,7 @@ from typing import Any
 
 from app.domain import Dictionary, FeatureSummary
 from app.errors import Unavailable
+from app.exchange.cells import guarded
 from app.store.database import Database
 from app.store.feature_list import NO_FILTER, Sort, list_features
 
@@ -24,7 +25,9 @@ def csv_table(database: Database, dictionary: Dictionary) -> Iterator[str]:
     writer = csv.writer(piece, lineterminator="\n")
     writer.writerow(COLUMNS)
     for features in _pieces(database, dictionary):
-        writer.writerows([*values, json.dumps(tokens, ensure_ascii=False)] for *values, tokens in map(_row, features))
+        for *values, tokens in map(_row, features):
+            cells = [guarded(value) if isinstance(value, str) else value for value in values]
+            writer.writerow([*cells, json.dumps(tokens, ensure_ascii=False)])
         yield piece.getvalue()
         piece.seek(0)
         piece.truncate()

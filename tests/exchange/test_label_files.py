@@ -69,6 +69,21 @@ def test_what_is_exported_is_imported_the_same(empty: TestClient, format: str) -
     assert empty.get("/api/v1/search?q=aces&kind=label").json()["total"] == 1
 
 
+def test_no_cell_of_a_file_is_a_formula_for_a_spreadsheet(empty: TestClient) -> None:
+    """And each text comes back as it was, that which begins with an apostrophe too."""
+    texts = ["=HYPERLINK(1)", "+1 or more", "-ing", "@ signs", "'= quoted", "''=", "'plain'", "minus - within"]
+    for index, text in enumerate(texts):
+        empty.post(f"{API}/features/{index}/labels", json={"text": text, "author": "=Eve"})
+    exported = empty.get(f"{API}/labels.csv").text
+    rows = list(csv.DictReader(io.StringIO(exported)))
+    assert [row["text"] for row in rows] == [f"'{text}" for text in texts[:6]] + texts[6:]
+    assert {row["author"] for row in rows} == {"'=Eve"}
+    in_table = list(csv.DictReader(io.StringIO(empty.get(f"{API}/table.csv").text)))
+    assert [row["label"] for row in in_table[: len(texts)]] == [row["text"] for row in rows]
+    report = send(empty, exported)[1]
+    assert (report["added"], report["unchanged"]) == (0, len(texts))
+
+
 def test_another_score_is_taken_and_a_star_makes_the_name(empty: TestClient) -> None:
     send(empty, TWO)
     rescored = "feature,text,author,source,score\n4,日本,a model,a model,0.75\n"
