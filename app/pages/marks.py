@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 _CUT = '<span class="cut">…</span>'
 
 
-def heated(tokens: Iterable[ShownToken], scale: float) -> Markup:
-    """Tokens with their heat; silent ones are plain text. scale: the activation shown at full strength."""
+def heated(tokens: Iterable[ShownToken], scale: float, with_values: bool = True) -> Markup:
+    """Tokens with their heat; silent ones are plain text. scale: the activation shown at full strength.
+
+    with_values: each with its activation, to be shown on hover and focus; a list shows none, and is half as heavy.
+    """
     parts: list[str] = []
     for text, activation, is_peak in tokens:
         if activation:
             peak = " peak" if is_peak else ""
-            parts.append(f'<span class="token heat-{heat(activation, scale)}{peak}" data-activation="')
-            parts.append(f'{number(activation)}">{escaped(text)}</span>')
+            value = f' data-activation="{number(activation)}"' if with_values else ""
+            parts.append(f'<span class="token heat-{heat(activation, scale)}{peak}"{value}>{escaped(text)}</span>')
         elif is_peak:
             parts.append(f'<span class="token peak">{escaped(text)}</span>')
         else:
@@ -37,10 +40,10 @@ def heated(tokens: Iterable[ShownToken], scale: float) -> Markup:
     return _safe("".join(parts))
 
 
-def sentence(shown: ShownExample, scale: float) -> Markup:
-    """What is shown of a sentence with its heat, and where it is cut. scale: see heated."""
+def sentence(shown: ShownExample, scale: float, with_values: bool = True) -> Markup:
+    """What is shown of a sentence with its heat, and where it is cut. scale, with_values: see heated."""
     before, after = (_CUT if is_cut else "" for is_cut in (shown.cut_before, shown.cut_after))
-    return _safe(f'<p class="sentence" dir="auto">{before}{heated(shown.tokens, scale)}{after}</p>')
+    return _safe(f'<p class="sentence" dir="auto">{before}{heated(shown.tokens, scale, with_values)}{after}</p>')
 
 
 def lone_token(text: str) -> Markup:
