@@ -29,7 +29,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.store.database import Database
 from app.store.dictionaries import get_dictionary, list_dictionaries
-from app.store.feature_list import Sort
+from app.store.feature_order import Sort
 from app.store.labels import add_label
 from bench.synthetic import Synthetic, make_synthetic, write_synthetic
 

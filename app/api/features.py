@@ -9,7 +9,8 @@ from app.api.parameters import Cursor, Filter, Limit, StoredDictionary, problems
 from app.api.schemas.features import Feature, FeatureList, FeatureSummary
 from app.roles import Role
 from app.serving import ReadSession
-from app.store.feature_list import Sort, list_features
+from app.store.feature_list import list_features
+from app.store.feature_order import Sort
 from app.store.features import get_feature
 from app.store.labels import list_labels
 

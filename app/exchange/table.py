@@ -10,7 +10,8 @@ from app.domain import Dictionary, FeatureSummary
 from app.errors import Unavailable
 from app.exchange.cells import guarded
 from app.store.database import Database
-from app.store.feature_list import NO_FILTER, Sort, list_features
+from app.store.feature_list import NO_FILTER, list_features
+from app.store.feature_order import Sort
 
 ROWS_AT_ONCE = 2000
 COLUMNS = (

@@ -21,7 +21,8 @@ from app.pages.web import Models, ReadSession, render
 from app.roles import Role
 from app.store.dictionaries import get_dictionary
 from app.store.examples import best_examples
-from app.store.feature_list import FeatureFilter, Sort, draw_feature, list_features
+from app.store.feature_list import FeatureFilter, draw_feature, list_features
+from app.store.feature_order import Sort
 
 router = APIRouter(dependencies=[needs(Role.READ)])
 ROWS = 50

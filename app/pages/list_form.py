@@ -11,7 +11,8 @@ from fastapi import Depends, Query
 
 from app.errors import Invalid
 from app.serving import without_thread
-from app.store.feature_list import NO_FILTER, FeatureFilter, Sort
+from app.store.feature_list import NO_FILTER, FeatureFilter
+from app.store.feature_order import Sort
 
 Field = Annotated[str, Query(max_length=200)]
 _CHOICES = {"": None, "yes": True, "no": False}

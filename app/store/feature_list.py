@@ -1,43 +1,24 @@
-"""A dictionary's list of features: sorted, filtered, paged, with the neighbours of one in it and a draw from it.
-
-Pages go on from a place in the order (a sort value and an index), never from a count of rows: labels may change
-between two pages, and every feature that keeps its place is still listed once.
-"""
+"""A dictionary's list of features: sorted, filtered, paged, with the neighbours of one in it and a draw from it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CompoundSelect, Select, String, and_, func, literal, or_, select, union
+from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, func, literal, select, union
 from sqlalchemy.orm import Session, aliased
 
 from app.domain import Dictionary, FeatureSummary, Slice
 from app.errors import Invalid, NotFound
 from app.store.cursors import make_cursor, read_cursor
+from app.store.feature_order import ANY_ORDER, Order, Place, Sort, loosely
 from app.store.features import SUMMARY, to_summary
 from app.store.tables import FIRES, PROMOTES, FeatureRow, FeatureTokenRow, LabelRow, folded
 
-Value = int | float | str | None
 # Features that are sooner sorted than looked for along an order: of 131,072, a page of 50 walks as many to find these.
 FEW = 2500
+_LISTED = 500  # features that stand one by one in a statement
 _LAST_CHARACTER = "\U0010ffff"
 _DIGITS = 9  # of an index
-
-
-class Sort(StrEnum):
-    INDEX = "index"
-    INDEX_DESCENDING = "-index"
-    DENSITY = "density"
-    DENSITY_DESCENDING = "-density"
-    MAX = "max_activation"
-    MAX_DESCENDING = "-max_activation"
-    MEAN = "mean_activation"
-    MEAN_DESCENDING = "-mean_activation"
-    LABEL = "label"
-    LABEL_DESCENDING = "-label"
-    SCORE = "score"
-    SCORE_DESCENDING = "-score"
 
 
 def _check_range(name: str, low: float | None, high: float | None) -> None:
@@ -72,6 +53,28 @@ class FeatureFilter:
 NO_FILTER = FeatureFilter()
 
 
+@dataclass(frozen=True)
+class _LookedUp(FeatureFilter):
+    """A filter whose q was looked up once, for the count and the rows: its features are some of these."""
+
+    indices: tuple[int, ...] = ()
+
+    @property
+    def names_tokens(self) -> bool:
+        return True
+
+
+def _looked_up(session: Session, dictionary: Dictionary, matching: FeatureFilter) -> FeatureFilter:
+    """Where q finds more than may stand in a statement, the filter as it is."""
+    if matching.q is None:
+        return matching
+    found = session.scalars(select(_found_by(dictionary, matching.q.strip()).subquery()).limit(_LISTED + 1)).all()
+    if len(found) > _LISTED:
+        return matching
+    given = {field.name: getattr(matching, field.name) for field in fields(FeatureFilter)}
+    return _LookedUp(**given | {"q": None}, indices=tuple(sorted(found)))
+
+
 def list_features(
     session: Session,
     dictionary: Dictionary,
@@ -85,13 +88,14 @@ def list_features(
 
     few: up to how many features are found and sorted; the answer is the same for any.
     """
-    total = count_features(session, dictionary, matching)
-    order = _Order.of(sort, is_small=total <= few)
     name = (dictionary.id, sort, matching)
+    matching = _looked_up(session, dictionary, matching)
+    total = count_features(session, dictionary, matching)
+    order = Order.of(sort, is_small=total <= few)
     place = None
     if cursor is not None:
         value, index = read_cursor(name, cursor, order.kinds, int)
-        place = _Place(value, cast(int, index))
+        place = Place(value, cast(int, index))
     rows = _rows(session, dictionary, matching, (*SUMMARY, LabelRow.text, order.value), order, place, limit + 1)
     items = [to_summary(row, label, dictionary.n_tokens) for *row, label, _ in rows[:limit]]
     following = make_cursor(name, (rows[limit - 1][-1], items[-1].index)) if len(rows) > limit else None
@@ -103,11 +107,13 @@ def count_features(session: Session, dictionary: Dictionary, matching: FeatureFi
         return dictionary.n_features
     if matching == FeatureFilter(labelled=False):
         return dictionary.n_features - count_features(session, dictionary, FeatureFilter(labelled=True))
-    columns, sets = _of_columns(dictionary, matching, _ANY_ORDER), _of_sets(dictionary, matching)
+    columns, sets = _of_columns(dictionary, matching, ANY_ORDER), _of_sets(dictionary, matching)
+    if isinstance(matching, _LookedUp) and matching == _LookedUp(indices=matching.indices):
+        return len(matching.indices)
     if not columns and len(sets) == 1:  # counted where they are listed, without a look at the features themselves
         query = select(func.count()).select_from(sets[0].subquery())
     else:
-        query = select(func.count()).select_from(FeatureRow).where(*_conditions(dictionary, matching, _ANY_ORDER))
+        query = select(func.count()).select_from(FeatureRow).where(*_conditions(dictionary, matching, ANY_ORDER))
     return session.scalar(query) or 0
 
 
@@ -115,14 +121,15 @@ def list_neighbors(
     session: Session, dictionary: Dictionary, matching: FeatureFilter, sort: Sort, index: int
 ) -> tuple[int | None, int | None]:
     """The features before and after this one in a list (whether or not it is in the list itself). Raises NotFound."""
+    matching = _looked_up(session, dictionary, matching)
     is_small = matching.names_tokens and count_features(session, dictionary, matching) <= FEW
-    order = _Order.of(sort, is_small)
+    order = Order.of(sort, is_small)
     own = _with_names(dictionary, select(order.value).select_from(FeatureRow))
     own = own.where(FeatureRow.dictionary == dictionary.key, FeatureRow.index == index)
     found = session.execute(own).first()
     if found is None:
         raise NotFound(f"{dictionary.id} has features 0 to {dictionary.n_features - 1}, not {index}.")
-    place = _Place(found[0], index)
+    place = Place(found[0], index)
     before = _rows(session, dictionary, matching, (FeatureRow.index,), order.turned(), place, 1)
     after = _rows(session, dictionary, matching, (FeatureRow.index,), order, place, 1)
     return (before[0][0] if before else None), (after[0][0] if after else None)
@@ -132,123 +139,14 @@ def draw_feature(
     session: Session, dictionary: Dictionary, matching: FeatureFilter, pick: Callable[[int], int]
 ) -> int | None:
     """One of the features that match, None where none does. pick: a number below the one that it is given."""
+    matching = _looked_up(session, dictionary, matching)
     n = count_features(session, dictionary, matching)
     if n == 0:
         return None
     # Any fixed order serves a draw, so none is asked for: the database takes its cheapest.
-    query = select(FeatureRow.index).where(*_conditions(dictionary, matching, _ANY_ORDER))
+    query = select(FeatureRow.index).where(*_conditions(dictionary, matching, ANY_ORDER))
     found: int | None = session.scalar(query.offset(pick(n)).limit(1))
     return found
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a page ends: the last row's value, None where it has none, and its index."""
-
-    value: Value
-    index: int
-
-
-@dataclass(frozen=True)
-class _Order:
-    """By a column, then by index; rows without a value last. Turned: the same order read from its end.
-
-    is_small: few features match, so they are found first and then sorted; else the order is walked, and what does not
-    match is left out. The database cannot know which is cheaper; a sum (see _loosely) keeps it from the other way.
-    """
-
-    value: Any
-    kinds: tuple[type, ...]
-    is_small: bool
-    descending: bool
-    backwards: bool = False
-
-    @property
-    def nullable(self) -> bool:
-        return type(None) in self.kinds
-
-    @property
-    def column(self) -> Any:
-        """The value as it is sorted by."""
-        return _loosely(self.value) if self.is_small else self.value
-
-    def narrowed(self, column: Any) -> Any:
-        """A feature's column as a filter looks at it: no index over it may take the place of the walk."""
-        return column if self.is_small or column is self.value else _loosely(column)
-
-    @classmethod
-    def of(cls, sort: Sort, is_small: bool = False) -> "_Order":
-        value, kinds = _COLUMNS[sort.removeprefix("-")]
-        return cls(value, kinds, is_small, descending=sort.startswith("-"))
-
-    def turned(self) -> "_Order":
-        return replace(self, descending=not self.descending, backwards=not self.backwards)
-
-    def parts(self, place: _Place | None) -> list["_Part"]:
-        """The rows behind the place, as stretches that follow one another, each answered by an index."""
-        by_value = self.column.desc() if self.descending else self.column.asc()
-        if self.value is FeatureRow.index:
-            return [_Part(self._valued(place), (by_value,))]
-        valued = _Part(self._valued(place), (by_value, self._by_index), from_labels=self.nullable)
-        if not self.nullable:
-            return [valued]
-        empty = [self.value.is_(None)]
-        if place is not None and place.value is None:
-            empty.append(FeatureRow.index < place.index if self.backwards else FeatureRow.index > place.index)
-        by_index = _loosely(FeatureRow.index) if self.is_small else FeatureRow.index
-        parts = [valued, _Part(empty, (by_index.desc() if self.backwards else by_index.asc(),))]
-        if self.backwards:
-            parts.reverse()
-        passed = place is not None and (place.value is None) != self.backwards
-        return parts[1:] if passed else parts
-
-    def _valued(self, place: _Place | None) -> list[ColumnElement[bool]]:
-        if place is None or place.value is None:
-            return [self.value.is_not(None)] if self.nullable else []
-        if self.value is FeatureRow.index:
-            return [FeatureRow.index < place.value if self.descending else FeatureRow.index > place.value]
-        # The first condition is implied by the second; it is what lets the database start inside its index.
-        if self.descending:
-            return [self.column <= place.value, or_(self.column < place.value, self._index_beyond(place))]
-        return [self.column >= place.value, or_(self.column > place.value, self._index_beyond(place))]
-
-    def _index_beyond(self, place: _Place) -> Any:
-        return self._index < place.index if self.backwards else self._index > place.index
-
-    @property
-    def _by_index(self) -> Any:
-        return self._index.desc() if self.backwards else self._index.asc()
-
-    @property
-    def _index(self) -> Any:
-        """A feature's index, from the table that the order is walked in."""
-        return LabelRow.feature if self.nullable else FeatureRow.index
-
-
-@dataclass(frozen=True)
-class _Part:
-    """from_labels: only features with a name, found by their names."""
-
-    conditions: Sequence[ColumnElement[bool]]
-    terms: Sequence[Any]
-    from_labels: bool = False
-
-
-# What is sorted by, and the types of its values.
-_COLUMNS: dict[str, tuple[Any, tuple[type, ...]]] = {
-    "index": (FeatureRow.index, (int,)),
-    "density": (FeatureRow.n_active_tokens, (int,)),
-    "max_activation": (FeatureRow.max_activation, (int, float)),
-    "mean_activation": (FeatureRow.mean_activation, (int, float)),
-    "label": (func.lower(LabelRow.text, type_=String()), (str, type(None))),
-    "score": (LabelRow.score, (int, float, type(None))),
-}
-_ANY_ORDER = _Order.of(Sort.INDEX, is_small=True)
-
-
-def _loosely(column: Any) -> Any:
-    """The same values, but served by no index."""
-    return column + "" if isinstance(column.type, String) else column + 0
 
 
 def _rows(
@@ -256,8 +154,8 @@ def _rows(
     dictionary: Dictionary,
     matching: FeatureFilter,
     columns: Sequence[Any],
-    order: _Order,
-    place: _Place | None,
+    order: Order,
+    place: Place | None,
     limit: int,
 ) -> list[Any]:
     """Up to `limit` features that match, behind the place in this order."""
@@ -291,19 +189,19 @@ def _with_names(dictionary: Dictionary, query: Select[Any]) -> Select[Any]:
 
 
 def _conditions(
-    dictionary: Dictionary, matching: FeatureFilter, order: _Order, index: Any = FeatureRow.index
+    dictionary: Dictionary, matching: FeatureFilter, order: Order, index: Any = FeatureRow.index
 ) -> list[ColumnElement[bool]]:
     """index: the feature's, from the table that is read first."""
     found = [FeatureRow.dictionary == dictionary.key, *_of_columns(dictionary, matching, order)]
     for place, some in enumerate(_of_sets(dictionary, matching)):
         # Sets are read from the smallest on; the names, which may be many, come last.
-        found.append((index if order.is_small and place == 0 else _loosely(index)).in_(some))
+        found.append((index if order.is_small and place == 0 else loosely(index)).in_(some))
     if matching.labelled is False:
         found.append(FeatureRow.index.not_in(_names(dictionary)))
     return found
 
 
-def _of_columns(dictionary: Dictionary, matching: FeatureFilter, order: _Order) -> list[ColumnElement[bool]]:
+def _of_columns(dictionary: Dictionary, matching: FeatureFilter, order: Order) -> list[ColumnElement[bool]]:
     """What is asked of a feature's own columns."""
     found: list[ColumnElement[bool]] = []
     tokens, top = order.narrowed(FeatureRow.n_active_tokens), order.narrowed(FeatureRow.max_activation)
@@ -329,6 +227,8 @@ def _of_sets(dictionary: Dictionary, matching: FeatureFilter) -> list[Any]:
         found.append(_with_token(dictionary, PROMOTES, FeatureTokenRow.token == folded(matching.promotes)))
     if matching.q is not None:
         found.append(_found_by(dictionary, matching.q.strip()))
+    if isinstance(matching, _LookedUp):
+        found.append(matching.indices)
     if matching.labelled:
         found.append(_names(dictionary))
     return found

@@ -12,12 +12,12 @@ from app.store.feature_list import (
     FEW,
     NO_FILTER,
     FeatureFilter,
-    Sort,
     count_features,
     draw_feature,
     list_features,
     list_neighbors,
 )
+from app.store.feature_order import Sort
 from app.store.labels import add_label
 from tests.conftest import index_into
 from tests.tiny import N_FEATURES, Tiny

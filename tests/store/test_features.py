@@ -9,7 +9,8 @@ from app.domain import Feature
 from app.errors import Invalid, NotFound
 from app.settings import database_url
 from app.store.database import Database
-from app.store.feature_list import NO_FILTER, FeatureFilter, Sort, list_features
+from app.store.feature_list import NO_FILTER, FeatureFilter, list_features
+from app.store.feature_order import Sort
 from app.store.features import get_feature
 from tests.conftest import Indexed
 from tests.tiny import DEAD, N_FEATURES
