@@ -52,12 +52,20 @@ class ListForm:
 
     def matching(self) -> FeatureFilter:
         """Raises Invalid for a field that cannot be read."""
+        low, high = (
+            _number(f"The {which} density", text, 100, 100)
+            for which, text in (("lowest", self.min_density), ("highest", self.max_density))
+        )
+        if low is not None and high is not None and low > high:
+            raise Invalid(
+                f"The lowest density, {100 * low:g} %, is above the highest, {100 * high:g} %: no feature fits."
+            )
         return FeatureFilter(
             q=self.q.strip() or None,
             token=self.token or None,
             promotes=self.promotes or None,
-            min_density=_number("The lowest density", self.min_density, 100, 100),
-            max_density=_number("The highest density", self.max_density, 100, 100),
+            min_density=low,
+            max_density=high,
             min_max_activation=_number("The lowest maximum", self.min_max_activation, 1, math.inf),
             max_max_activation=_number("The highest maximum", self.max_max_activation, 1, math.inf),
             alive=_choice("alive", self.alive),
