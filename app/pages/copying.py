@@ -86,7 +86,7 @@ def as_markdown(dictionary: Dictionary, feature: Feature, examples: Sequence[Exa
     lines = [f"[**{name.translate(_MARKDOWN)}**]({link}) of {dictionary.title.translate(_MARKDOWN)}"]
     if feature.n_active_tokens:
         lines[0] += f", fires on {share(feature.density)} of tokens, at most {number(feature.max_activation)}"
-    return "\n".join([lines[0], "", *(f"- {_quoted(example)}" for example in examples)])
+    return "\n".join([lines[0], "", *(f"- {quoted(example)}" for example in examples)])
 
 
 def as_frame(feature: Feature, embed: str) -> str:
@@ -98,7 +98,7 @@ def as_python(embed: str) -> str:
     return f'from IPython.display import IFrame; IFrame("{embed}", "100%", {EMBED_HEIGHT})'
 
 
-def _quoted(example: Example) -> str:
+def quoted(example: Example) -> str:
     """One line, its peak token bold."""
     found = shown(example, View.SNIPPET)
     parts = []

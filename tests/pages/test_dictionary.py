@@ -108,3 +108,15 @@ def test_quality_is_shown_with_what_it_means(browse: Any, ask: Any) -> None:
     assert facts["Tokens"] == f"{known['n_tokens']:,}"
     assert facts["L0"].startswith(f"{known['quality']['l0']:.1f}")
     assert all(n.css_first("details p").text(strip=True) for n in page.all(".summary .fact"))
+
+
+def test_a_feature_without_a_label_is_called_by_its_most_telling_tokens(browse: Any, ask: Any) -> None:
+    shown = [cell.css(".lone") for cell in browse("/dictionaries/tiny").all("#features td.label")]
+    for row, feature in zip(shown, ask("/dictionaries/tiny/features")[1]["features"], strict=True):
+        telling = sorted(feature["top_tokens"], key=lambda t: t["share"] * t["own_share"], reverse=True)[:3]
+        assert [token.text() for token in row] == [token["token"].replace(" ", "·") for token in telling]
+
+
+def test_a_density_upside_down_is_said_in_the_unit_that_was_typed(browse: Any) -> None:
+    page = browse("/dictionaries/tiny?min_density=50&max_density=3")
+    assert (page.status, "50 %, is above the highest, 3 %" in page.text("#features .fault")) == (422, True)

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from app.domain import Example, Group
+from app.pages.copying import quoted
+
 FEATURE = "/dictionaries/tiny/features/3"
 
 
@@ -53,3 +56,9 @@ def test_a_feature_is_downloaded_as_json(client: TestClient) -> None:
     answer = client.get(f"/api/v1{FEATURE}?download=true")
     assert answer.headers["content-disposition"] == 'attachment; filename="tiny-3.json"'
     assert answer.json()["index"] == 3
+
+
+def test_markdown_escapes_what_would_be_markup_and_nothing_else() -> None:
+    sentence = "1. It's *all* over (really)!"
+    example = Example(Group.SILENT, 0, 0, sentence, None, [len(sentence)], {}, {}, 0)
+    assert quoted(example) == "\\1. It's \\*all\\* over (really)!"
