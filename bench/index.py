@@ -1,6 +1,6 @@
 """How long a whole build takes, as a multiple of what no index can do without, over fixed seeded workloads.
 
-python -m bench.index [--only small_relu ...] [--turns 3] [--dtype bfloat16] [--profile]
+python -m bench.index [--only small_relu ...] [--turns 3] [--dtype bfloat16] [--profile] [--parts]
 
 The floor is timed in the same process on the same batches, in turns with the build, best of all turns: the forward up
 to the hook's layer, one encode product and torch's plain relu or topk, and the products features x vocabulary and
@@ -47,6 +47,7 @@ from app.store.database import Database
 from app.store.dictionaries import get_dictionary
 from app.store.examples import list_examples
 from app.store.features import get_feature
+from bench.index_parts import parts
 from bench.workloads import WORKLOADS, K, Workload, make_model, make_pieces, make_sae, token_ids
 
 BATCH_TOKENS = 4096
@@ -60,6 +61,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--profile", action="store_true", help="print where a build spends its time")
+    parser.add_argument("--parts", action="store_true", help="print each part's seconds; run with OMP_NUM_THREADS=1")
     asked = parser.parse_args()
     if asked.dtype == "bfloat16" and not has_fast_bfloat16():
         print("This processor has no bfloat16 arithmetic (avx512_bf16 or amx): expect it to be slower than float32.")
@@ -67,12 +69,13 @@ def main() -> None:
     for workload in WORKLOADS:
         if workload.name in asked.only:
             with tempfile.TemporaryDirectory() as folder:
-                results[workload.name] = run(workload, Path(folder), asked.turns, asked.dtype, asked.profile)
+                results[workload.name] = run(workload, Path(folder), asked)
             print(f"{workload.name}: {results[workload.name]}", flush=True)
     print(json.dumps(results))
 
 
-def run(workload: Workload, folder: Path, turns: int, dtype: str, profile: bool) -> dict[str, float]:
+def run(workload: Workload, folder: Path, asked: argparse.Namespace) -> dict[str, float]:
+    turns, dtype = asked.turns, asked.dtype
     ids = token_ids(workload)
     model = str(make_model(workload, folder / "model"))
     probe = load_language_model(model)
@@ -93,7 +96,8 @@ def run(workload: Workload, folder: Path, turns: int, dtype: str, profile: bool)
     floor(reader, ids[:64], workload)
     for turn in range(turns):
         floors.append(timed(lambda: floor(reader, ids, workload)))
-        with peak_memory() as peak, profiled(profile and turn == turns - 1):
+        is_last = turn == turns - 1
+        with peak_memory() as peak, profiled(asked.profile and is_last), in_parts(asked.parts and is_last):
             builds.append(timed(lambda: build(options, built, pieces, folder, f"{turn}")))  # noqa: B023
         peaks.append(peak())
         print(f"{workload.name} turn {turn + 1}: floor {floors[-1]}, build {builds[-1]}", file=sys.stderr)
@@ -195,6 +199,17 @@ def profiled(wanted: bool) -> Iterator[None]:
     if wanted:
         profile.disable()
         pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(30)
+
+
+@contextmanager
+def in_parts(wanted: bool) -> Iterator[None]:
+    if not wanted:
+        yield
+        return
+    with parts() as seconds:
+        yield
+    for part, spent in seconds.most_common():
+        print(f"{part:32}{spent:8.2f} s", file=sys.stderr)
 
 
 def database_sizes(path: Path, workload: Workload) -> dict[str, float]:

@@ -123,12 +123,14 @@ def _computed(reader: Reader, chunk: ChunkTokens, batch: list[int], with_norms: 
     kept = ~chunk.masked[rows]
     rows, places = rows[kept], places[kept]
     flat = stream.flatten(0, 1) if stream.ndim == 3 else stream.flatten(0, 1).flatten(1)
-    read = flat[torch.from_numpy(places).to(flat.device)]
-    if not torch.isfinite(read).all():
+    # Without padding and masked tokens every place is read, in order.
+    read = flat if len(places) == len(flat) else flat[torch.from_numpy(places).to(flat.device)]
+    # A sum takes a tenth of the time that looking at each takes, and is not finite where one is not.
+    if not read.sum().isfinite() and not torch.isfinite(read).all():
         _refuse_not_finite(reader, chunk.windows, starts, rows, read)
     norms = read.float().norm(dim=1).cpu().numpy() if with_norms else None
     found = fired(reader.sae, read)
-    return Computed(Fired(rows[found.tokens], found.features, found.values), rows, norms)
+    return Computed(Fired(rows.astype(np.uint32)[found.tokens], found.features, found.values), rows, norms)
 
 
 def _batches(n_bos: int, most: int, lengths: Int64) -> Iterator[list[int]]:

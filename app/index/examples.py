@@ -10,7 +10,7 @@ from app.domain import INTERVALS, Group
 from app.index.draw import DrawOrder
 from app.index.recorded import Firings, Recording
 from app.index.recording import ROW_BITS, Int64
-from app.index.statistics import Runs, Statistics, levels, rank_in_group, upper_edges
+from app.index.statistics import Runs, Statistics, rank_in_group
 from app.store.example_packing import ExampleBlock, first_peaks
 
 TOP = 20
@@ -71,12 +71,14 @@ def prepare(recording: Recording, order: DrawOrder) -> Choice:
     return Choice(order, original, joined)
 
 
-def choose(choice: Choice, firings: Firings, runs: Runs, statistics: Statistics) -> ExampleBlock:
-    """All examples of a block of features, in the order in which they are stored."""
+def choose(
+    choice: Choice, firings: Firings, runs: Runs, statistics: Statistics, level: NDArray[np.uint8]
+) -> ExampleBlock:
+    """All examples of a block of features, in the order in which they are stored. level: see summarize."""
     shown = choice.original[runs.windows]
     chosen = [
         _strongest(runs, shown),
-        *_samples(choice, firings.first, runs, shown, statistics),
+        *_samples(choice, firings.first, runs, shown, level),
         _silent(choice, firings.first, runs),
         _contrast(choice, firings.first, runs, statistics),
     ]
@@ -118,10 +120,12 @@ def _strongest(runs: Runs, shown: NDArray[np.bool_]) -> _Chosen:
     return _running(Group.TOP, runs, order, rank_in_group(runs.features[order]), TOP)
 
 
-def _samples(choice: Choice, first: int, runs: Runs, shown: NDArray[np.bool_], statistics: Statistics) -> list[_Chosen]:
+def _samples(
+    choice: Choice, first: int, runs: Runs, shown: NDArray[np.bool_], fifths: NDArray[np.uint8]
+) -> list[_Chosen]:
     """Of each fifth the SAMPLE sentences whose peak lies in it and whose keys are the smallest."""
     n = len(runs.bounds) - 1
-    group = levels(runs, upper_edges(statistics.maxima, INTERVALS)) + runs.features * np.int64(INTERVALS)
+    group = runs.features * np.uint32(INTERVALS) + fifths
     offsets = choice.order.offsets[first : first + n]
     keys = choice.order.keys[runs.windows] + np.repeat(offsets, np.diff(runs.bounds))
     members = np.bincount(group[shown], minlength=n * INTERVALS)

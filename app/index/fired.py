@@ -11,7 +11,7 @@ from torch import Tensor
 from app.engine.extremes import places_above
 from app.engine.nonlinearities import JumpRelu, Relu, TopK
 from app.engine.sae import Sae
-from app.index.recording import Int64
+from app.index.recording import UInt32
 
 LEAST_TOKENS = 256  # what the SAE reads at once is padded to this many, see record.LENGTH_STEP
 _ENCODED = 1 << 22  # activations held at once (16 MB in float32): they stay in the cache until they are looked through
@@ -21,8 +21,8 @@ _ENCODED = 1 << 22  # activations held at once (16 MB in float32): they stay in 
 class Fired:
     """Activations above 0. tokens: which of the tokens that were read; features; values: all of one length."""
 
-    tokens: Int64
-    features: Int64
+    tokens: UInt32
+    features: UInt32
     values: NDArray[np.float32]
 
 
@@ -38,7 +38,7 @@ def fired(sae: Sae, read: Tensor) -> Fired:
     parts = []
     for begin, end in zip(begins, [*begins[1:], len(read)], strict=True):
         found = _fires(sae, read[begin:end])
-        parts.append(Fired(found.tokens + begin, found.features, found.values))
+        parts.append(Fired(found.tokens + np.uint32(begin), found.features, found.values))
     found = joined(parts)
     n = int(np.searchsorted(found.tokens, n_tokens))
     return Fired(found.tokens[:n], found.features[:n], found.values[:n])
@@ -63,8 +63,8 @@ def _fires(sae: Sae, x: Tensor) -> Fired:
 def _of_strongest(values: Tensor, features: Tensor) -> Fired:
     """values, features: (n_tokens, k)"""
     above = (values > 0).cpu().numpy()
-    tokens = np.repeat(np.arange(len(above)), above.sum(axis=1))
-    return Fired(tokens, features.cpu().numpy()[above], values.float().cpu().numpy()[above])
+    tokens = np.repeat(np.arange(len(above), dtype=np.uint32), above.sum(axis=1))
+    return Fired(tokens, features.cpu().numpy()[above].astype(np.uint32), values.float().cpu().numpy()[above])
 
 
 def _where(acts: Tensor, threshold: Tensor | None) -> Fired:
@@ -79,9 +79,10 @@ def _where(acts: Tensor, threshold: Tensor | None) -> Fired:
         values = acts.view(-1)[found].float().cpu().numpy()
         flat = found.cpu().numpy()
     # Which token each belongs to, without a division: how many lie before each token's first feature.
-    bounds = np.searchsorted(flat, np.arange(n_tokens + 1) * n_features)
-    tokens = np.repeat(np.arange(n_tokens), np.diff(bounds))
-    return Fired(tokens, flat - tokens * n_features, values)
+    begins = np.arange(n_tokens + 1) * n_features
+    n = np.diff(np.searchsorted(flat, begins))
+    tokens = np.repeat(np.arange(n_tokens, dtype=np.uint32), n)
+    return Fired(tokens, (flat - np.repeat(begins[:-1], n)).astype(np.uint32), values)
 
 
 def joined(parts: Sequence[Fired]) -> Fired:

@@ -59,8 +59,8 @@ class Chunk:
     n_bos: int
     lengths: UInt32
     token_ids: UInt32
-    rows: Int64
-    features: Int64
+    rows: NDArray[np.integer]
+    features: NDArray[np.integer]
     values: Float32
     norms: Float32 | None
     windows: Sequence[Placed]
@@ -197,8 +197,9 @@ def sort_firings(chunk: Chunk, n_features: int) -> tuple[NDArray[np.uint16], Flo
     counts = np.bincount(chunk.features, minlength=n_features)
     keys = []
     for first in range(0, n_features, 1 << _FEATURE_BITS):
-        features, rows, values = chunk.features - first, chunk.rows, chunk.values
+        features, rows, values = chunk.features, chunk.rows, chunk.values
         if n_features > 1 << _FEATURE_BITS:
+            features = features.astype(np.int64) - first
             inside = (features >= 0) & (features < 1 << _FEATURE_BITS)
             features, rows, values = features[inside], rows[inside], values[inside]
         key = features.astype(np.uint64) << np.uint64(32 + ROW_BITS)

@@ -78,10 +78,10 @@ def _reduce(
 ) -> tuple[Statistics, Surroundings, ExampleBlock]:
     firings = recording.firings(block)
     runs = find_runs(firings)
-    statistics = summarize(firings, runs)
+    statistics, level = summarize(firings, runs)
     coactivation.add(block.first, firings.n_features, runs.features, choice.order.place[runs.windows])
     surroundings = surround(recording, corpus, firings, runs)
-    return statistics, surroundings, choose(choice, firings, runs, statistics)
+    return statistics, surroundings, choose(choice, firings, runs, statistics, level)
 
 
 def _joined(kind: type[T], parts: Sequence[T]) -> T:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,24 +63,24 @@ def find_runs(firings: Firings) -> Runs:
     return Runs(np.append(begins, n), bounds, features, firings.windows[begins], peaks)
 
 
-def summarize(firings: Firings, runs: Runs) -> Statistics:
+def summarize(firings: Firings, runs: Runs) -> tuple[Statistics, NDArray[np.uint8]]:
+    """The statistics, and of each run in which fifth of (0, max] its peak lies, 0 for the weakest."""
     n = firings.n_features
     n_tokens = np.diff(firings.bounds)
     fired = np.flatnonzero(n_tokens)
     maxima, means = np.zeros(n, np.float32), np.zeros(n)
-    begins = firings.bounds[fired]
-    if len(fired):
-        maxima[fired] = np.maximum.reduceat(firings.values, begins)
-        means[fired] = np.add.reduceat(firings.values, begins, dtype=np.float64) / n_tokens[fired]
+    begins, ends = firings.bounds[fired], firings.bounds[fired + 1]
     ordered = firings.values.copy()
+    for i, begin, end in zip(fired.tolist(), begins.tolist(), ends.tolist(), strict=True):
+        own = ordered[begin:end]
+        own.sort()
+        means[i] = own.sum(dtype=np.float64) / (end - begin)
+    maxima[fired] = ordered[ends - 1]
     histogram = np.zeros((n, HISTOGRAM_BINS), np.int64)
     interval_tokens = np.zeros((n, INTERVALS), np.int64)
-    bars, fifths = upper_edges(maxima, HISTOGRAM_BINS), upper_edges(maxima, INTERVALS)
-    edges = np.concatenate([bars, fifths], axis=1)
-    for i in fired.tolist():
-        own = ordered[firings.bounds[i] : firings.bounds[i + 1]]
-        own.sort()
-        below = own.searchsorted(edges[i], side="right")
+    edges = np.concatenate([upper_edges(maxima, HISTOGRAM_BINS), upper_edges(maxima, INTERVALS)], axis=1)
+    for i, begin, end in zip(fired.tolist(), begins.tolist(), ends.tolist(), strict=True):
+        below = ordered[begin:end].searchsorted(edges[i], side="right")
         histogram[i], interval_tokens[i] = below[:HISTOGRAM_BINS], below[HISTOGRAM_BINS:]
     histogram[:, 1:] -= histogram[:, :-1].copy()
     interval_tokens[:, 1:] -= interval_tokens[:, :-1].copy()
@@ -87,9 +88,10 @@ def summarize(firings: Firings, runs: Runs) -> Statistics:
     ranks = np.maximum(np.ceil(n_tokens[fired, None] * np.array(QUANTILES) - 1e-9).astype(np.int64) - 1, 0)
     quantiles = np.zeros((n, len(QUANTILES)), np.float32)
     quantiles[fired] = ordered[begins[:, None] + ranks]
-    of_level = np.bincount(levels(runs, fifths) + runs.features * np.int64(INTERVALS), minlength=n * INTERVALS)
+    level = levels(runs, maxima)
+    of_level = np.bincount(level + runs.features * np.int64(INTERVALS), minlength=n * INTERVALS)
     token_ids, token_counts = top_tokens(firings)
-    return Statistics(
+    found = Statistics(
         n_tokens=n_tokens,
         n_sentences=np.diff(runs.bounds),
         maxima=maxima,
@@ -101,6 +103,7 @@ def summarize(firings: Firings, runs: Runs) -> Statistics:
         token_ids=token_ids,
         token_counts=token_counts,
     )
+    return found, level
 
 
 def upper_edges(maxima: Float32, n: int) -> Float32:
@@ -115,10 +118,9 @@ def upper_edges(maxima: Float32, n: int) -> Float32:
     return edges
 
 
-def levels(runs: Runs, fifths: Float32) -> NDArray[np.int64]:
-    """(n_runs,): in which fifth of (0, max] each run's peak lies, 0 for the weakest. fifths: upper_edges."""
-    level = np.zeros(len(runs.peaks), np.int64)
-    n = np.diff(runs.bounds)
+def levels(runs: Runs, maxima: Float32) -> NDArray[np.uint8]:
+    level = np.zeros(len(runs.peaks), np.uint8)
+    fifths, n = upper_edges(maxima, INTERVALS), np.diff(runs.bounds)
     for j in range(INTERVALS - 1):
         level += runs.peaks > np.repeat(fifths[:, j], n)
     return level
@@ -127,15 +129,17 @@ def levels(runs: Runs, fifths: Float32) -> NDArray[np.int64]:
 def top_tokens(firings: Firings) -> tuple[Int64, Int64]:
     """(n, TOP_TOKENS) ids and counts of the tokens on which each feature fires most."""
     n = firings.n_features
-    features = np.repeat(np.arange(n, dtype=np.uint64), np.diff(firings.bounds))
-    keys = (features << np.uint64(32)) | firings.token_ids
+    bits = int(firings.token_ids.max(initial=0)).bit_length()
+    kind: Any = np.uint32 if bits + n.bit_length() <= 32 else np.uint64  # the shorter, the faster sorted
+    keys = np.repeat(np.arange(n, dtype=kind) << kind(bits), np.diff(firings.bounds))
+    keys |= firings.token_ids
     keys.sort()
     begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.zeros(0, np.int64)
     counts = np.diff(np.append(begins, len(keys)))
     keys = keys[begins]
-    of_feature = (keys >> np.uint64(32)).astype(np.int64)
+    of_feature = (keys >> kind(bits)).astype(np.int64)
     # Only those that reach the count of their feature's tenth need be sorted.
-    reach = np.searchsorted(keys, np.arange(n + 1, dtype=np.uint64) << np.uint64(32))
+    reach = np.searchsorted(of_feature, np.arange(n + 1))
     least = np.ones(n, np.int64)
     for i in np.flatnonzero(np.diff(reach) > TOP_TOKENS).tolist():
         own = counts[reach[i] : reach[i + 1]]
@@ -145,7 +149,7 @@ def top_tokens(firings: Firings) -> tuple[Int64, Int64]:
     rank = rank_in_group(of_feature[order])
     order, rank = order[rank < TOP_TOKENS], rank[rank < TOP_TOKENS]
     token_ids, token_counts = np.zeros((n, TOP_TOKENS), np.int64), np.zeros((n, TOP_TOKENS), np.int64)
-    token_ids[of_feature[order], rank] = (keys[order] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    token_ids[of_feature[order], rank] = (keys[order] & kind((1 << bits) - 1)).astype(np.int64)
     token_counts[of_feature[order], rank] = counts[order]
     return token_ids, token_counts
 

@@ -65,9 +65,8 @@ def describe_corpus(recording: Recording) -> Corpus:
 
 def surround(recording: Recording, corpus: Corpus, firings: Firings, runs: Runs) -> Surroundings:
     n = firings.n_features
-    of_feature = np.repeat(np.arange(n), np.diff(firings.bounds))
     first = firings.positions == 0
-    last = firings.positions == recording.window_tokens[firings.windows] - 1
+    last = firings.positions + np.uint32(1) == recording.window_tokens[firings.windows]
     lengths = np.searchsorted(FIRINGS, np.diff(runs.begins), side="right") - 1
     per_sentence = np.bincount(runs.features * np.int64(len(FIRINGS)) + lengths, minlength=n * len(FIRINGS))
     shape = (n, len(corpus.fields), METADATA_VALUES)
@@ -75,12 +74,17 @@ def surround(recording: Recording, corpus: Corpus, firings: Firings, runs: Runs)
     for place, field in enumerate(corpus.fields):
         values[:, place], counts[:, place] = _most_frequent(n, runs, field)
     return Surroundings(
-        n_first=np.bincount(of_feature[first], minlength=n),
-        n_last=np.bincount(of_feature[last], minlength=n),
+        n_first=_by_feature(first, firings),
+        n_last=_by_feature(last, firings),
         per_sentence=per_sentence.reshape(n, len(FIRINGS)),
         values=values,
         counts=counts,
     )
+
+
+def _by_feature(there: NDArray[np.bool_], firings: Firings) -> Int64:
+    """(n,): of how many of each feature's firings it is true."""
+    return np.diff(np.searchsorted(np.flatnonzero(there), firings.bounds))
 
 
 def _most_frequent(n: int, runs: Runs, field: Field) -> tuple[Int64, Int64]:

@@ -3,14 +3,12 @@
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.domain import Group
-from app.store.blobs import pack_lengths
 from app.store.example_blobs import EXAMPLES_VERSION, NO_PEAK, SMALLEST_SCALE, TOP_OF_EXAMPLE
 
 Ints = NDArray[np.integer]
@@ -98,14 +96,18 @@ class StrongestExamples:
     def by_sentence(self) -> Iterator[tuple[int, bytes]]:
         """Each sentence with its features (see blobs.unpack_ascending): by its best rank, then by number."""
         order = np.lexsort((self.features, self.sentences))
-        sentences, features = self.sentences[order], self.features[order].tolist()
-        begins = np.flatnonzero(np.concatenate([[True], sentences[1:] != sentences[:-1]])) if len(order) else order
-        best = np.minimum.reduceat(self.ranks[order], begins) if len(order) else order
-        ends = [*begins[1:].tolist(), len(order)]
-        numbers, starts = sentences[begins].tolist(), begins.tolist()
+        if len(order) == 0:
+            return
+        sentences, features = self.sentences[order], self.features[order].astype(np.int64)
+        begins = np.flatnonzero(np.concatenate([[True], sentences[1:] != sentences[:-1]]))
+        best = np.minimum.reduceat(self.ranks[order], begins)
+        steps = np.diff(features, prepend=0)
+        steps[begins] = features[begins]
+        packed, ends = _packed_lengths(steps)
+        bounds = np.concatenate([[0], ends])[np.append(begins, len(order))].tolist()
+        numbers = sentences[begins].tolist()
         for i in np.lexsort((sentences[begins], best)).tolist():
-            own = features[starts[i] : ends[i]]
-            yield numbers[i], pack_lengths([own[0], *(b - a for a, b in pairwise(own))])
+            yield numbers[i], packed[bounds[i] : bounds[i + 1]]
 
 
 def joined(parts: Sequence[StrongestExamples]) -> StrongestExamples:
@@ -125,6 +127,20 @@ def first_peaks(values: NDArray[np.float32], positions: Ints, lengths: Ints) -> 
     at_peak = np.flatnonzero(values == np.repeat(np.maximum.reduceat(values, firsts), lengths))
     peaks: Ints = positions[at_peak[np.searchsorted(at_peak, firsts)]].astype(np.int64)
     return peaks
+
+
+def _packed_lengths(lengths: Ints) -> tuple[bytes, Ints]:
+    """All of blobs.pack_lengths at once, and where each ends."""
+    n_bytes = np.ones(len(lengths), np.int64)
+    for bits in range(7, 35, 7):
+        n_bytes += lengths >= 1 << bits
+    ends = np.cumsum(n_bytes)
+    packed = np.zeros(int(ends[-1]), np.uint8)
+    for place in range(int(n_bytes.max())):
+        there = n_bytes > place
+        more = np.where(n_bytes[there] > place + 1, 0x80, 0)
+        packed[(ends - n_bytes)[there] + place] = lengths[there] >> 7 * place & 0x7F | more
+    return packed.tobytes(), ends
 
 
 def _bytes(numbers: Any, kind: str) -> NDArray[np.uint8]:

@@ -99,9 +99,8 @@ class FeatureBlock:
         place = {token: i for i, token in enumerate(ordered)}
         places = np.array([place[token] for token in tokens], dtype=np.int64)
         pairs = np.unique(places[which] * max(len(group.ids), 1) + features)
-        for pair in pairs.tolist():
-            at, feature = divmod(pair, len(group.ids))
-            yield ordered[at], self.first + feature
+        at, feature = np.divmod(pairs, max(len(group.ids), 1))
+        return zip([ordered[i] for i in at.tolist()], (feature + self.first).tolist(), strict=True)
 
     def _top_tokens(self) -> Iterator[str]:
         named = _Json(self.texts)

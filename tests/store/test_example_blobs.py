@@ -62,8 +62,8 @@ def test_the_peak_is_told_from_a_value_that_the_half_floats_do_not_tell_from_it(
 
 
 def test_sentences_are_searched_in_the_order_of_their_best_rank() -> None:
-    found = [(4, 9, 1), (4, 2, 0), (7, 2, 1), (3, 9, 0), (9, 1, 0)]
+    found = [(4, 9, 1), (4, 2, 0), (7, 2, 1), (3, 9, 0), (9, 1, 0), (4, 200, 5), (4, 3_000_000, 6)]
     searched = [
         (sentence, unpack_ascending(features)) for sentence, features in StrongestExamples.of(found).by_sentence()
     ]
-    assert searched == [(3, [9]), (4, [2, 9]), (9, [1]), (7, [2])]
+    assert searched == [(3, [9]), (4, [2, 9, 200, 3_000_000]), (9, [1]), (7, [2])]
