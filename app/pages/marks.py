@@ -4,12 +4,13 @@ A macro's call and its escaping of one value after the other cost several micros
 Every text from outside goes through `escaped` here, and nothing here takes HTML.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from app.domain import Json
 from app.pages import glossary
 from app.pages.escaping import escaped
 from app.pages.filters import heat, number, visible
@@ -19,6 +20,7 @@ from app.pages.snippets import ShownExample, ShownToken
 if TYPE_CHECKING:
     from app.pages.charts import Bar, Chart
 
+_LINE = '<p class="sentence line" dir="ltr"><span class="left"><span>{}</span></span><span class="right">{}</span></p>'
 _CUT = '<span class="cut">…</span>'
 
 
@@ -46,6 +48,37 @@ def sentence(shown: ShownExample, scale: float, with_values: bool = True) -> Mar
     return _safe(f'<p class="sentence" dir="auto">{before}{heated(shown.tokens, scale, with_values)}{after}</p>')
 
 
+def example_item(shown: ShownExample, path: str, feature: int, scale: float | None, is_line: bool) -> Markup:
+    """One example of a feature: its peak, the sentence with its heat, where it comes from.
+
+    path: the dictionary's. scale: see heated; None for the sentence's own peak. is_line: one line of it, its peak where
+    the other lines have theirs.
+    """
+    example = shown.example
+    id, peak = example.sentence, example.peak.activation if example.peak else 0.0
+    full, value = scale or peak, number(peak)
+    said = f"Sentence {id}: silent"
+    if example.peak and peak:
+        at, n = example.peak.token.strip(), len(example.ends)
+        said = f"Sentence {id}: peak {value} at {at}, fires on {shown.n_firing} of its {n} tokens"
+    if is_line:
+        halves = heated(shown.before_peak, full), heated(shown.from_peak, full)
+        text = _LINE.format(*halves)
+    else:
+        text = f"<div>{sentence(shown, full)}{_metadata(example.metadata)}</div>"
+    return _safe(
+        f'<li data-row tabindex="-1" id="sentence-{id}"><a class="value" href="{escaped(path)}/sentences/{id}?'
+        f'feature={feature}" aria-label="{escaped(said)}">{value}</a>{text}</li>'
+    )
+
+
+def _metadata(metadata: Mapping[str, Json]) -> str:
+    if not metadata:
+        return ""
+    fields = "".join(f"<span>{escaped(field)}: <b>{escaped(value)}</b></span>" for field, value in metadata.items())
+    return f'<p class="meta">{fields}</p>'
+
+
 def lone_token(text: str) -> Markup:
     """A token that stands alone, its spaces made visible."""
     return _safe(f'<code class="lone" dir="auto">{escaped(visible(text))}</code>')
@@ -62,7 +95,9 @@ def share_bar(share: float) -> Markup:
 
 def bars(chart: "Chart") -> Markup:
     """The bars of a chart, each with its numbers in words, and a link where it leads somewhere."""
-    return _safe("\n".join(_bar(chart, bar, place == 0) for place, bar in enumerate(chart.bars)))
+    reach = f'y="0" height="{chart.height}"/><rect rx="1" x="'
+    said_at = f'"/><text class="said" x="{chart.width}" y="-5">'
+    return _safe("\n".join([_bar(bar, reach, said_at, place == 0) for place, bar in enumerate(chart.bars)]))
 
 
 def bar_rows(chart: "Chart") -> Markup:
@@ -83,14 +118,11 @@ def definition(name: str) -> Markup:
     return words(glossary.definition(name))
 
 
-def _bar(chart: "Chart", bar: "Bar", is_first: bool) -> str:
+def _bar(bar: "Bar", reach: str, said_at: str, is_first: bool) -> str:
+    """reach: how far up the bar is felt; said_at: where its numbers show. Both are the same for all of a chart."""
     said = escaped(f"{bar.what}: {bar.value}")
-    x, width = bar.x, bar.width
-    drawn = (
-        f'<rect class="reach" x="{x}" y="0" width="{width}" height="{chart.height}"/>'
-        f'<rect x="{x}" y="{bar.y}" width="{width}" height="{bar.height}" rx="1"/>'
-        f'<text class="said" x="{chart.width}" y="-5">{said}</text>'
-    )
+    place = f'{bar.x}" width="{bar.width}"'
+    drawn = f'<rect class="reach" x="{place} {reach}{place} y="{bar.y}" height="{bar.height}{said_at}{said}</text>'
     if not bar.href:
         return f'<g class="bar" role="img" aria-label="{said}" tabindex="{0 if is_first else -1}">{drawn}</g>'
     return (
@@ -106,6 +138,7 @@ def _safe(html: str) -> Markup:
 MARKS: dict[str, Callable[..., Markup]] = {
     "heated": heated,
     "sentence": sentence,
+    "example_item": example_item,
     "lone_token": lone_token,
     "share_bar": share_bar,
     "bars": bars,

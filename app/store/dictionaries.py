@@ -1,5 +1,8 @@
 """Dictionaries: the published builds."""
 
+from datetime import datetime
+from weakref import WeakKeyDictionary
+
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
@@ -8,7 +11,11 @@ from app.errors import NotFound
 from app.store.tables import DictionaryRow
 
 NAMED = 10  # dictionaries that an error lists
-_BY_ID = select(DictionaryRow).where(DictionaryRow.published, DictionaryRow.id == bindparam("id"))
+_KEY = select(DictionaryRow.key, DictionaryRow.created_at).where(
+    DictionaryRow.published, DictionaryRow.id == bindparam("id")
+)
+# What was read of each database: a build never changes, and another one has another key and another time.
+_READ: "WeakKeyDictionary[object, dict[tuple[int, datetime], Dictionary]]" = WeakKeyDictionary()
 _ALL = select(DictionaryRow).where(DictionaryRow.published).order_by(DictionaryRow.id)
 
 
@@ -19,15 +26,18 @@ def list_dictionaries(session: Session) -> list[Dictionary]:
 
 def get_dictionary(session: Session, id: str) -> Dictionary:
     """Raises NotFound, naming the dictionaries that there are."""
-    row = session.scalar(_BY_ID, {"id": id})
-    if row is None:
+    found = session.execute(_KEY, {"id": id}).first()
+    if found is None:
         ids = select(DictionaryRow.id).where(DictionaryRow.published).order_by(DictionaryRow.id)
         known = list(session.scalars(ids.limit(NAMED + 1)))
         listed = ", ".join(known[:NAMED]) + (" and more" if len(known) > NAMED else "")
         raise NotFound(
             f"There is no dictionary {id!r}; " + (f"there are {listed}." if known else "none is indexed yet.")
         )
-    return to_dictionary(row)
+    read, build = _READ.setdefault(session.get_bind(), {}), (found[0], found[1])
+    if build not in read:
+        read[build] = to_dictionary(session.get_one(DictionaryRow, found[0]))
+    return read[build]
 
 
 def to_dictionary(row: DictionaryRow) -> Dictionary:

@@ -50,6 +50,7 @@ def statements() -> Iterator[list[str]]:
 def making(indexed: Indexed) -> Iterator[TestClient]:
     """Makes every page anew."""
     with TestClient(create_app(Settings(db=indexed.url, page_memory=0))) as client:
+        client.get("/dictionaries/tiny")  # the row of a dictionary is read once
         yield client
 
 
