@@ -120,3 +120,8 @@ def test_a_feature_without_a_label_is_called_by_its_most_telling_tokens(browse: 
 def test_a_density_upside_down_is_said_in_the_unit_that_was_typed(browse: Any) -> None:
     page = browse("/dictionaries/tiny?min_density=50&max_density=3")
     assert (page.status, "50 %, is above the highest, 3 %" in page.text("#features .fault")) == (422, True)
+
+
+def test_words_that_no_label_or_token_holds_can_be_looked_for_in_examples(browse: Any) -> None:
+    link = browse("/dictionaries/tiny?q=two+words").one(".tally a[href^='/search']")
+    assert link.attributes["href"] == "/search?q=two+words&dictionary=tiny"
