@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -46,10 +47,16 @@ class FeatureState:
 
     def address(self, dictionary: Dictionary, index: int, **changed: str) -> str:
         """The page in this state with some of it changed, or more (cursor) added; what is the default is left out."""
-        values = {field.name: str(getattr(self, field.name)) for field in fields(self)} | changed
+        values = self._own | changed
         said = {name: value for name, value in values.items() if value and value != _DEFAULTS.get(name)}
         query = "?" + urlencode(said) if said else ""
         return f"/dictionaries/{dictionary.id}/features/{index}{query}"
+
+    @cached_property
+    def _own(self) -> dict[str, str]:
+        """What it says itself. Read once: a page writes two dozen addresses."""
+        values = {name: str(getattr(self, name)) for name in _DEFAULTS}
+        return {name: value for name, value in values.items() if value != _DEFAULTS[name]}
 
     def choices(self, dictionary: Dictionary, index: int, name: str, names: Mapping[Any, str]) -> list[Choice]:
         """The values of one field as links."""

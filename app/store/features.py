@@ -57,7 +57,8 @@ def get_feature(session: Session, dictionary: Dictionary, index: int) -> Feature
 
 def feature_names(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, str]:
     """What features are called, by index; those without a label are left out."""
-    return dict(session.execute(_NAMES, {"dictionary_id": dictionary.id, "indices": indices}).all())
+    asked = {"dictionary_id": dictionary.id, "indices": indices}
+    return {row[0]: row[1] for row in rows_of_build(session, _NAMES, asked)}
 
 
 def get_summaries(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, FeatureSummary]:

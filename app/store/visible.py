@@ -44,9 +44,9 @@ def _any_private(session: Session) -> bool:
 
 
 def rows_of_build(session: Session, statement: Any, asked: Mapping[str, Any]) -> Result[*tuple[Any, ...]]:
-    """Plain rows of what hangs on a build's key, which only the row of a dictionary that the session sees gives.
+    """Plain rows of what hangs on one dictionary, which the session was asked for before: it is seen, or not found.
 
-    Past the session's rules, which say nothing of such rows, and past its objects: in half the time.
+    Past the session's rules, which have nothing to add to that, and past its objects: in half the time.
     """
     return session.connection().execute(statement, asked)
 
