@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session
@@ -11,19 +12,25 @@ from app.errors import Conflict, Invalid, LostUpdate, NotFound
 from app.store.full_text import learn_words
 from app.store.search_index import vocabulary_of
 from app.store.tables import LabelChangeRow, LabelRow, LabelStarRow
+from app.store.visible import rows_of_build
 from app.store.words import spaced
 
 MAX_TEXT = 500
 MAX_AUTHOR = 100
-_OF_FEATURE = select(LabelRow).where(
-    LabelRow.dictionary_id == bindparam("dictionary_id"), LabelRow.feature == bindparam("feature")
-)
+_of_feature = (LabelRow.dictionary_id == bindparam("dictionary_id"), LabelRow.feature == bindparam("feature"))
+_OF_FEATURE = select(LabelRow).where(*_of_feature)
+_SHOWN = select(
+    *(LabelRow.id, LabelRow.text, LabelRow.author, LabelRow.source, LabelRow.score, LabelRow.created_at),
+    *(LabelRow.changed_at, LabelRow.version, LabelRow.stars),
+).where(*_of_feature)
 
 
 def list_labels(session: Session, dictionary: Dictionary, index: int) -> list[Label]:
     """A feature's labels, the one that it is called by first. Raises NotFound for the feature."""
     check_feature(dictionary, index)
-    rows = _ranked(session, dictionary, index)
+    asked = {"dictionary_id": dictionary.id, "feature": index}
+    found: list[Any] = list(rows_of_build(session, _SHOWN, asked))
+    rows = sorted(found, key=rank, reverse=True)
     starred_by = _starred_by(session, [row.id for row in rows])
     return [_to_label(row, starred_by.get(row.id, ())) for row in rows]
 
