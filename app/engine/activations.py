@@ -4,6 +4,7 @@ In two halves: tensors, for windows of several requests at once, in the model's 
 one request, in its own.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -74,13 +75,14 @@ def run_pieces(loaded: Loaded, pieces: Sequence[Piece]) -> list[list[WindowActiv
 
     Padding stands on the right, so no window's result depends on its neighbours but for the rounding of sums.
     """
-    windows = [window for piece in pieces for window in piece.windows]
-    found: dict[int, Tensor] = {}
-    for group in of_about_one_length([len(window.token_ids) for window in windows]):
-        acts = encode_windows(loaded, [windows[place] for place in group])
-        found |= dict(zip(group, acts, strict=True))
-    places = iter(range(len(windows)))
-    return [[_reduce(found[next(places)], piece) for _ in piece.windows] for piece in pieces]
+    asked = [(piece, window) for piece in pieces for window in piece.windows]
+    found: dict[int, WindowActivations] = {}
+    for group in of_about_one_length([len(window.token_ids) for _, window in asked]):
+        acts = encode_windows(loaded, [asked[place][1] for place in group])
+        for place, held in zip(group, acts, strict=True):
+            found[place] = _reduce(held, asked[place][0])
+    places = iter(range(len(asked)))
+    return [[found[next(places)] for _ in piece.windows] for piece in pieces]
 
 
 def of_about_one_length(lengths: Sequence[int]) -> list[list[int]]:
@@ -142,11 +144,12 @@ def live_text(
     ids = np.broadcast_to(np.array(followed, dtype=np.int64), wanted.shape)
     top_shares = _percentiles(scales, top_features, top_values)
     wanted_shares = _percentiles(scales, ids, wanted)
+    n_firing = (top_values > 0).sum(axis=1).tolist()  # the strongest stand first
     tokens = []
     spans = [(w.offset + span.start, w.offset + span.end) for w in windows for span in w.spans]
     for position, (start, end) in enumerate(spans):
-        at = (position, top_features[position], top_values[position], top_shares[position])
-        strongest = [found for found in _activations(*at) if found.activation > 0]
+        firing = (position, slice(n_firing[position]))
+        strongest = _activations(position, top_features[firing], top_values[firing], top_shares[firing])
         asked = _activations(position, ids[position], wanted[position], wanted_shares[position])
         tokens.append(LiveToken(position, text[start:end], start, end, strongest, asked))
     return LiveText(text, tokens, ranked(found, scales, ranking))
@@ -169,7 +172,6 @@ def ranked(found: Sequence[WindowActivations], scales: Scales, ranking: Ranking)
     counts = np.stack([window.counts for window in found]).sum(axis=0)
 
     firing = np.flatnonzero(peaks > 0)
-    as_strong = scales.n_as_strong(firing, peaks[firing])
     match ranking:
         case Ranking.MAX:
             order = np.lexsort((firing, -peaks[firing]))
@@ -177,9 +179,9 @@ def ranked(found: Sequence[WindowActivations], scales: Scales, ranking: Ranking)
             order = np.lexsort((firing, -sums[firing]))
         case Ranking.RARITY:
             beyond = peaks[firing] / np.maximum(scales.maxima[firing], 1e-30)
+            as_strong = scales.n_as_strong(firing, peaks[firing])
             order = np.lexsort((firing, -beyond, np.maximum(as_strong, 1)))
-    chosen = order[:STRONGEST]
-    features = firing[chosen]
+    features = firing[order[:STRONGEST]]
     shares = _percentiles(scales, features, peaks[features])
     return [
         LiveFeature(
@@ -188,7 +190,7 @@ def ranked(found: Sequence[WindowActivations], scales: Scales, ranking: Ranking)
             int(counts[f]),
             float(n),
         )
-        for f, share, n in zip(features, shares, as_strong[chosen], strict=True)
+        for f, share, n in zip(features, shares, scales.n_as_strong(features, peaks[features]), strict=True)
     ]
 
 
@@ -205,4 +207,4 @@ def _activations(position: int, features: Ids, values: Floats, shares: NDArray[n
 
 
 def _known(share: float) -> float | None:
-    return None if np.isnan(share) else float(share)
+    return None if math.isnan(share) else float(share)

@@ -1,6 +1,9 @@
 """The JSON shapes of live activations."""
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict  # typing's own tells pydantic too little before Python 3.12
 
 from app.api.schemas.shape import Shape
 from app.live import Ranking
@@ -24,14 +27,19 @@ class ActivationsRequest(BaseModel):
     )
 
 
-class TokenFeature(Shape):
+class TokenFeature(TypedDict):
+    """Checked with the answer that it is part of: there are hundreds in one."""
+
     index: int
     label: str | None
     activation: float
-    percentile: float | None = Field(
-        description="Of the feature's own activations in the index, how many per cent are at most this; "
-        "null for a feature that never fired there."
-    )
+    percentile: Annotated[
+        float | None,
+        Field(
+            description="Of the feature's own activations in the index, how many per cent are at most this; "
+            "null for a feature that never fired there."
+        ),
+    ]
 
 
 class TextFeature(Shape):
