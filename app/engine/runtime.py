@@ -176,13 +176,15 @@ class Runtime:
             return "This server was started without models (--no-model): it serves browsing alone."
         for kind, source in (("model", dictionary.model_source), ("SAE", dictionary.sae_source)):
             if source != DEMO and source.startswith("/") and not Path(source).exists():
-                # Not where: whoever reads this may not be whoever runs the server, who finds it in the log, once.
+                # The folder's name and not its path: whoever reads this may not be whoever runs the server (who finds
+                # it in the log, once), and a server that listens on loopback may stand behind a proxy.
                 if source not in self._missed:
                     self._missed.add(source)
                     logger.warning("%s: its %s is no longer at %s", dictionary.id, kind, source)
                 return (
-                    f"The {kind} that this dictionary was made with is no longer where it was when it was indexed. "
-                    "Put it back there to run texts (the server's log says where); everything else can be browsed."
+                    f"The {kind} that this dictionary was made with, {Path(source).name!r}, is no longer where it was "
+                    "when it was indexed. Put it back there to run texts (the server's log has the whole path); "
+                    "everything else can be browsed."
                 )
         return None
 

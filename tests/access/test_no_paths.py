@@ -34,6 +34,19 @@ def test_no_answer_holds_a_path_of_the_machine(serve: Callable[..., TestClient],
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_model_that_has_gone_is_named_without_its_path(serve: Callable[..., TestClient], database_path: Path) -> None:
+    with sqlite3.connect(database_path) as connection:
+        connection.execute(f"UPDATE dictionaries SET model_source = '{FOLDER}/our-model'")
+    client = serve(host="127.0.0.1", model=True)
+    answer = client.post("/api/v1/dictionaries/tiny/activations", json={"texts": ["The match"]})
+    assert answer.status_code == 503
+    for told in (answer.json()["detail"], client.get("/dictionaries/tiny/live?text=The+match").text):
+        assert "our-model" in told
+        assert FOLDER not in told
+    assert client.get("/dictionaries/tiny/features/3").status_code == 200
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_an_answer_to_a_database_that_fails_holds_none(serve: Callable[..., TestClient], database_path: Path) -> None:
     client = serve(host="127.0.0.1")
     with sqlite3.connect(database_path) as connection:
