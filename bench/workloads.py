@@ -113,10 +113,10 @@ def word(token_id: int) -> str:
 def _placed(number: int, ids: list[int]) -> Placed:
     words = [word(token) for token in ids]
     text = "".join(words)
-    return Placed(Window(text, ids, list(_spans(words)), 0), number, Record(text, {}, "bench", number, 0))
+    return Placed(Window(text, ids, list(spans(words)), 0), number, Record(text, {}, "bench", number, 0))
 
 
-def _spans(words: list[str]) -> Iterator[TokenSpan]:
+def spans(words: list[str]) -> Iterator[TokenSpan]:
     start = 0
     for one in words:
         yield TokenSpan(start, start + len(one))

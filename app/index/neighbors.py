@@ -13,7 +13,8 @@ NEIGHBORS = 10
 SHARED_SENTENCES = 8192  # the first of the draw: co-activation is counted over these
 _HELD = 1 << 23  # products held at once (32 MB)
 _EXACT = 256  # sentences a product: whole numbers up to 2^8 are exact in bfloat16
-_KEPT = 1 << 27  # indicators held unpacked (256 MB); more are unpacked again for every product
+KEPT = 1 << 27  # indicators held unpacked (256 MB); more are unpacked again for every product,
+_ROWS = 512  # of so many features at least, since unpacking takes longer than the product of a few
 
 
 def unit_directions(decoder: Tensor) -> Tensor:
@@ -64,10 +65,11 @@ class CoActivation:
     with bfloat16 arithmetic do several times as fast as float32; elsewhere float32 is used.
     """
 
-    def __init__(self, n_features: int, n_sentences: int, device: torch.device) -> None:
+    def __init__(self, n_features: int, n_sentences: int, device: torch.device, kept: int = KEPT) -> None:
         self.n_sentences = min(n_sentences, SHARED_SENTENCES)
         self.n_features = n_features
         self.device = device
+        self._kept = kept
         self.dtype = torch.bfloat16 if device.type == "cuda" or has_fast_bfloat16() else torch.float32
         self._bits = np.zeros((n_features, -(-self.n_sentences // 8)), np.uint8)
         self._n_firing: Tensor = torch.zeros(n_features)
@@ -85,14 +87,19 @@ class CoActivation:
     def neighbors(self, first: int, last: int) -> Neighbors:
         """Those that fire most often in the same sentences, by Jaccard, the lower index first."""
         k = min(NEIGHBORS, self.n_features - 1)
-        if self._chunks is None and self.n_features * self.n_sentences <= _KEPT:
+        if self._chunks is None and self.n_features * self.n_sentences <= self._kept:
             self._chunks = [self._chunk(begin) for begin in range(0, self.n_sentences, _EXACT)]
         n_firing = self._n_firing.to(self.device)
         features, shares = [], []
         step = max(1, _HELD // self.n_features)
+        counted = step if self._chunks is not None else -(-_ROWS // step) * step
+        shared = torch.zeros(0, 0)
         for begin in range(first, last, step):
             end = min(begin + step, last)
-            both = self._both(begin, end)
+            at = (begin - first) % counted
+            if at == 0:
+                shared = self._both(begin, min(begin + counted, last))
+            both = shared[at : at + end - begin]
             either = n_firing[begin:end, None] + n_firing
             either -= both
             jaccard = both.div_(either.clamp_(min=1))
