@@ -9,13 +9,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 from app.access.rule import check_access
 from app.errors import Invalid
+from app.main import create_app
 from app.middleware.root_path import ADDRESS
 from app.roles import Role
 from app.settings import Settings
-from tests.conftest import Page
+from tests.conftest import Indexed, Page
 from tests.server import free_port, serving
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
@@ -108,6 +110,34 @@ def test_behind_a_prefix_every_address_stays_under_it(
         missing = client.get(f"{PREFIX}/api/v1/nothing")
         assert missing.headers["content-type"] == "application/problem+json"
         assert client.get("/dictionaries/tiny").status_code == 404, "nothing else of the site is taken"
+
+
+LIVE_PAGES = (
+    "live?text=The+match&follow=3",
+    "steer?prompt=The+match&feature=3&strength=1&max_new_tokens=3&run=whole",
+    "steer?prompt=The+match&feature=3&strength=1&max_new_tokens=3&run=stream",
+    "attribute?text=The+match+and",
+    "find?with=The+match&without=and+the",
+    "features/3/try?text=The+match",
+)
+
+
+def test_live_pages_and_their_event_stream_stay_under_a_prefix(indexed: Indexed) -> None:
+    with TestClient(create_app(Settings(db=indexed.url, root_path=PREFIX))) as client:
+        streams = []
+        for address in LIVE_PAGES:
+            answer = client.get(f"{PREFIX}/dictionaries/tiny/{address}")
+            assert answer.status_code == 200, address
+            page = Page(200, answer.text)
+            for attribute in ("href", "src", "action", "hx-get", "hx-post", "sse-connect"):
+                found = [node.attributes[attribute] or "" for node in page.all(f"[{attribute}]")]
+                assert all(one.startswith(f"{PREFIX}/") for one in found if one.startswith("/")), (address, found)
+                streams += found if attribute == "sse-connect" else []
+        (stream,) = streams
+        events = client.get(stream).text
+        assert "event: outcome" in events
+        assert f'href="{PREFIX}/dictionaries/tiny/features/3' in events
+        assert 'href="/dict' not in events
 
 
 def test_only_addresses_get_the_prefix() -> None:
