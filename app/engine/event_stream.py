@@ -40,6 +40,7 @@ class EventStream(Generic[Event]):
                         if event is None:
                             return
                         yield event
+                        await asyncio.sleep(0)  # in a burst too the loop hears that the reader has gone
                 await ready.wait()
         finally:
             self._patience.leave()
