@@ -76,9 +76,13 @@
     for (const open of document.querySelectorAll("details.meaning[open]")) if (!open.contains(but)) open.open = false;
   };
 
-  // What is asked for while the page goes away would only be broken off.
-  let leaves = false;
-  addEventListener("beforeunload", () => (leaves = true));
+  // What is asked for when the page goes away is broken off, which is no fault to tell of.
+  let leaves, asked;
+  document.addEventListener("htmx:beforeSend", ({ detail }) => (asked = detail.xhr));
+  addEventListener("beforeunload", () => {
+    leaves = true;
+    if (asked) asked.onerror = asked.onabort = null;
+  });
   addEventListener("pageshow", () => (leaves = false));
   document.addEventListener("htmx:beforeRequest", (event) => leaves && event.preventDefault());
 
