@@ -98,7 +98,7 @@ def shares(acts: Tensor, reading: Reading, topic_of: list[str]) -> dict[str, flo
 
 @torch.inference_mode()
 def cross_entropies(model: LanguageModel, sae: Sae, hook: str, sentences: list[str]) -> tuple[float, float, float]:
-    """Nats a token: clean, with the SAE's reconstruction spliced in, with zeros spliced in."""
+    """Nats a token: clean, with the SAE's reconstruction spliced in, with zeros spliced in; BOS is left as it is."""
     reader = SiteReader(model, hook)
     totals, count = [0.0, 0.0, 0.0], 0
     for first in range(0, len(sentences), BATCH):
@@ -108,13 +108,16 @@ def cross_entropies(model: LanguageModel, sae: Sae, hook: str, sentences: list[s
             through = sae.reconstruct(x.flatten(0, 1)).view_as(x)
             return torch.cat([x[:, :1], through[:, 1:]], dim=1)
 
+        def zeroed(x: Tensor) -> Tensor:
+            return torch.cat([x[:, :1], torch.zeros_like(x[:, 1:])], dim=1)
+
         predicted = mask[:, 1:].bool()
-        for n, change in enumerate((None, spliced, torch.zeros_like)):
+        for n, change in enumerate((None, spliced, zeroed)):
             logits = model.logits(ids, mask, reader.hook if change else None, change)[:, :-1][predicted]
             totals[n] += float(torch.nn.functional.cross_entropy(logits, ids[:, 1:][predicted], reduction="sum"))
         count += int(predicted.sum())
-    clean, with_sae, zeroed = (t / count for t in totals)
-    return clean, with_sae, zeroed
+    clean, with_sae, with_zeros = (t / count for t in totals)
+    return clean, with_sae, with_zeros
 
 
 @torch.inference_mode()
