@@ -24,6 +24,7 @@ EXAMPLES = 5
 EMBED_HEIGHT = 420  # pixels, until the embedded page tells its own
 _MARKDOWN = str.maketrans({sign: "\\" + sign for sign in "\\`*_[]<>|~"})
 _BEGINS_BLOCK = re.compile(r"^(\s*)([#+-]|\d+(?=[.)]))")  # a heading, a list
+TEXT = 1000  # characters of an example that stay whole in JSON
 WIDTH = 88  # characters of a line as the page shows it
 
 
@@ -75,10 +76,19 @@ def as_json(dictionary: Dictionary, feature: Feature, examples: Sequence[Example
         "max_activation": feature.max_activation,
         "top_tokens": [token.token for token in feature.top_tokens],
         "examples": [
-            {"text": e.text, "peak": e.peak.token, "activation": e.peak.activation} for e in examples if e.peak
+            {"text": _text(e), "peak": e.peak.token, "activation": e.peak.activation} for e in examples if e.peak
         ],
     }
     return json.dumps(kept, ensure_ascii=False, indent=1)
+
+
+def _text(example: Example) -> str:
+    """What is around the peak, of a sentence of many paragraphs."""
+    return (
+        example.text
+        if len(example.text) <= TEXT
+        else "".join(token.text for token in shown(example, View.SNIPPET).tokens)
+    )
 
 
 def as_markdown(dictionary: Dictionary, feature: Feature, examples: Sequence[Example], link: str) -> str:

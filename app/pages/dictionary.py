@@ -16,7 +16,7 @@ from app.pages.charts import Chart, density_chart
 from app.pages.choices import Choice
 from app.pages.kept import kept
 from app.pages.list_form import AskedList, ListForm, ListView
-from app.pages.snippets import ShownExample, View, shown
+from app.pages.snippets import ShownExample, shown_in_list
 from app.pages.web import Models, ReadSession, render
 from app.roles import Role
 from app.store.dictionaries import get_dictionary
@@ -151,7 +151,7 @@ def _rows(
         Row(
             feature,
             f"{path}/{feature.index}{opened_from}",
-            shown(best[feature.index], View.LINE) if feature.index in best else None,
+            shown_in_list(best[feature.index]) if feature.index in best else None,
             log_place(feature.density, dictionary.n_tokens),
         )
         for feature in features

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse
 
 from app.access.routes import needs
-from app.domain import INTERVAL_GROUPS, Dictionary, Example, Feature, Group, MetadataShare, Slice
+from app.domain import INTERVAL_GROUPS, Dictionary, Example, Feature, Group, MetadataShare, Slice, TokenShare
 from app.pages.charts import Chart, activation_chart, sentence_chart
 from app.pages.choices import Choice
 from app.pages.feature_state import AskedState, Bars, FeatureState, HeatScale, Spaces
@@ -17,17 +17,19 @@ from app.pages.filters import count, number, share
 from app.pages.kept import kept
 from app.pages.labelling import AskedLabeller, Labelling
 from app.pages.list_form import read_among
-from app.pages.snippets import ShownExample, View, shown
+from app.pages.snippets import ShownExample, View, fitting, shown
 from app.pages.web import Models, ReadSession, render
 from app.roles import Role
 from app.store.dictionaries import get_dictionary
 from app.store.examples import list_and_count_examples
 from app.store.feature_list import list_neighbors
-from app.store.features import get_feature
+from app.store.features import get_feature, top_tokens_of
 
 router = APIRouter(dependencies=[needs(Role.READ)])
 EXAMPLES = 20  # a page; full sentences are heavier
 FULL_EXAMPLES = 10
+MOST_EXAMPLES = 24_000  # bytes of them: where a feature fires on nearly every token, a page has fewer
+ALIKE = 5  # features of each kind of likeness
 VIEWS = {View.SNIPPET: "Snippets", View.FULL: "Full", View.LINE: "Lines"}
 SPACES = {Spaces.PLAIN: "Plain", Spaces.SHOWN: "Signs"}
 HEATS = {HeatScale.FEATURE: "Feature", HeatScale.SENTENCE: "Sentence"}
@@ -69,6 +71,16 @@ class Neighbors:
 
 
 @dataclass(frozen=True)
+class Alike:
+    """A feature near this one, by its name: its label, else its top tokens. value: cosine or Jaccard share."""
+
+    index: int
+    value: float
+    label: str | None
+    top_tokens: Sequence[TokenShare]
+
+
+@dataclass(frozen=True)
 class FeaturePage:
     """intervals: empty where the shown group is none. scale: what full strength stands for, None: each sentence's."""
 
@@ -92,6 +104,7 @@ class FeaturePage:
     ends: Ends | None
     times: Chart | None
     metadata: Sequence[tuple[str, Sequence[MetadataShare]]]
+    alike: Sequence[tuple[str, Sequence[Alike]]]
     neighbors: Neighbors
     unavailable: str | None
 
@@ -109,8 +122,13 @@ def show_feature(
 ) -> HTMLResponse:
     dictionary = get_dictionary(session, dictionary_id)
     feature = get_feature(session, dictionary, index)
-    n_shown = FULL_EXAMPLES if state.view is View.FULL else EXAMPLES
-    examples, counts = list_and_count_examples(session, dictionary, index, state.group, cursor or None, n_shown)
+    asked = (session, dictionary, index, state.group, cursor or None)
+    examples, counts = list_and_count_examples(*asked, FULL_EXAMPLES if state.view is View.FULL else EXAMPLES)
+    shown_examples = fitting(
+        [shown(e, state.view, state.spaces is Spaces.SHOWN) for e in examples.items], MOST_EXAMPLES
+    )
+    if len(shown_examples) < len(examples.items):  # the next page begins sooner
+        examples, counts = list_and_count_examples(*asked, len(shown_examples))
     return render(
         "feature.html",
         FeaturePage(
@@ -128,12 +146,13 @@ def show_feature(
             spaces=state.choices(dictionary, index, "spaces", SPACES),
             heats=state.choices(dictionary, index, "heat", HEATS),
             scale=feature.max_activation if state.heat is HeatScale.FEATURE else None,
-            examples=[shown(example, state.view, state.spaces is Spaces.SHOWN) for example in examples.items],
+            examples=shown_examples,
             is_first=not cursor,
             next_href=state.address(dictionary, index, cursor=examples.next) if examples.next else None,
             ends=_ends(dictionary, feature),
             times=sentence_chart(feature.per_sentence, feature.n_active_sentences),
             metadata=_by_field(feature.metadata),
+            alike=_alike(session, dictionary, feature),
             neighbors=_neighbors(session, dictionary, index, state),
             unavailable=models.unavailable(dictionary),
         ),
@@ -170,6 +189,24 @@ def _ends(dictionary: Dictionary, feature: Feature) -> Ends | None:
 
 def _by_field(metadata: Sequence[MetadataShare]) -> list[tuple[str, list[MetadataShare]]]:
     return [(field, list(rows)) for field, rows in groupby(metadata, lambda row: row.field)]
+
+
+def _alike(session: Session, dictionary: Dictionary, feature: Feature) -> list[tuple[str, list[Alike]]]:
+    kinds = [
+        (heading, near[:ALIKE])
+        for heading, near in (
+            ("Fire in the same sentences (Jaccard)", feature.coactive),
+            ("Similar directions (cosine)", feature.similar),
+            ("Opposite directions (cosine)", feature.opposite),
+        )
+        if near
+    ]
+    nameless = {other.index for _, near in kinds for other in near if other.label is None}
+    tokens = top_tokens_of(session, dictionary, sorted(nameless))
+    return [
+        (heading, [Alike(other.index, other.value, other.label, tokens.get(other.index, ())) for other in near])
+        for heading, near in kinds
+    ]
 
 
 def _tabs(dictionary: Dictionary, index: int, counts: Mapping[Group, int], state: FeatureState) -> list[Choice]:

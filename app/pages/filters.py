@@ -74,6 +74,11 @@ def visible(token: str) -> str:
     return token.translate(VISIBLE)
 
 
+def shortened(text: str, most: int = 100) -> str:
+    """A name or a value where it stands beside many others; where it stands for itself it is whole."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
 def architecture(name: str) -> str:
     """As the field writes it; a name that is not known stays as the SAE's own files have it."""
     return ARCHITECTURES.get(name.lower(), name)
@@ -90,6 +95,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "share": share,
     "density": density,
     "visible": visible,
+    "shortened": shortened,
     "telling": telling_tokens,
     "architecture": architecture,
     "day": day,

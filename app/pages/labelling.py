@@ -16,6 +16,7 @@ from app.store.labels import MAX_AUTHOR, get_change, list_labels
 
 AUTHOR_COOKIE = "featurescope_author"
 A_YEAR = 365 * 24 * 3600
+LABELS, ALL_LABELS = 4, 15  # shown on the feature's page, and at a time on the page of its labels
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,15 @@ class Refused:
 
 @dataclass(frozen=True)
 class Labelling:
-    """path: the feature's page. author: who the reader said to be, empty where never asked; is_signed_in: whether that
-    is settled. editing: the label whose form is open. changed: what was just done, and can be undone. outdated: labels
-    that were written for another decoder row, before the dictionary was replaced."""
+    """path, name: the feature's. labels: those shown, of n_labels. author: who the reader said to be, empty where never
+    asked; is_signed_in: whether that is settled. editing: the label whose form is open. changed: what was just done,
+    and can be undone. outdated: labels that were written for another decoder row, before the dictionary was replaced.
+    """
 
     path: str
+    name: str | None
     labels: Sequence[Label]
+    n_labels: int
     may_label: bool
     author: str
     is_signed_in: bool
@@ -48,25 +52,31 @@ class Labelling:
 
 @dataclass(frozen=True)
 class Labeller:
-    """Who asks, and which part of the labels the address opens."""
+    """Who asks, and which part of the labels the address opens. after: how many labels are passed over."""
 
     person: Person
     author: str
     editing: int | None
     changed: int | None
+    after: int
 
     def labelling(
-        self, session: Session, dictionary: Dictionary, index: int, refused: Refused | None = None
+        self, session: Session, dictionary: Dictionary, index: int, refused: Refused | None = None, most: int = LABELS
     ) -> Labelling:
-        labels = list_labels(session, dictionary, index)
+        every = list_labels(session, dictionary, index)
+        editing = refused.label if refused is not None else self.editing
+        shown = every[self.after : self.after + most]
+        labels = [*shown, *(label for label in every if label.id == editing and label not in shown)]
         has_changed = index in dictionary.changed_under_labels
         return Labelling(
             path=f"/dictionaries/{dictionary.id}/features/{index}",
+            name=every[0].text if every else None,
             labels=labels,
+            n_labels=len(every),
             may_label=self.person.may(Role.LABEL, dictionary.id),
             author=self.person.name or self.author,
             is_signed_in=self.person.name is not None,
-            editing=refused.label if refused is not None else self.editing,
+            editing=editing,
             changed=get_change(session, dictionary, index, self.changed) if self.changed is not None else None,
             refused=refused,
             outdated=frozenset(
@@ -79,9 +89,10 @@ async def read_labeller(
     person: CurrentPerson,
     edit: Annotated[int | None, Query()] = None,
     changed: Annotated[int | None, Query()] = None,
+    after: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     author: Annotated[str, Cookie(alias=AUTHOR_COOKIE, max_length=1000)] = "",
 ) -> Labeller:
-    return Labeller(person, unquote(author)[:MAX_AUTHOR], edit, changed)
+    return Labeller(person, unquote(author)[:MAX_AUTHOR], edit, changed, after)
 
 
 AskedLabeller = Annotated[Labeller, Depends(read_labeller)]

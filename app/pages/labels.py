@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -12,13 +12,23 @@ from app.access.author import author_of
 from app.access.routes import doorkeeper, needs
 from app.domain import Dictionary, LabelChange
 from app.errors import Conflict, Invalid, LostUpdate
-from app.pages.labelling import AskedLabeller, Labeller, Labelling, Refused, remember_author
+from app.pages.labelling import ALL_LABELS, AskedLabeller, Labeller, Labelling, Refused, remember_author
 from app.pages.web import ReadSession, WriteSession, render
 from app.roles import Role
 from app.store.dictionaries import get_dictionary
-from app.store.labels import MAX_AUTHOR, add_label, change_label, list_changes, remove_label, set_star, undo_change
+from app.store.labels import (
+    MAX_AUTHOR,
+    add_label,
+    change_label,
+    latest_changes,
+    list_changes,
+    remove_label,
+    set_star,
+    undo_change,
+)
 
 router = APIRouter(prefix="/dictionaries/{dictionary_id}/features/{index}/labels", dependencies=[needs(Role.READ)])
+CHANGES = 30  # of the history at a time
 WRITES = [needs(Role.LABEL)]
 Author = Annotated[str, Form()]
 Text = Annotated[str, Form()]
@@ -26,18 +36,26 @@ Text = Annotated[str, Form()]
 
 @dataclass(frozen=True)
 class LabelsPage:
-    """latest: by label, its latest change: the one that can be undone."""
+    """latest: those of the changes that can be undone. more_href: further labels; older_href: earlier changes."""
 
     dictionary: Dictionary
     index: int
     labelling: Labelling
     changes: Sequence[LabelChange]
     latest: frozenset[int]
+    more_href: str | None
+    older_href: str | None
 
 
 @router.get("")
-def show_labels(dictionary_id: str, index: int, session: ReadSession, labeller: AskedLabeller) -> HTMLResponse:
-    return _page(session, get_dictionary(session, dictionary_id), index, labeller)
+def show_labels(
+    dictionary_id: str,
+    index: int,
+    session: ReadSession,
+    labeller: AskedLabeller,
+    before: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
+) -> HTMLResponse:
+    return _page(session, get_dictionary(session, dictionary_id), index, labeller, before)
 
 
 @router.post("", dependencies=WRITES)
@@ -146,7 +164,7 @@ class _Form:
 
     def _refuse(self, refused: Refused, status: int) -> HTMLResponse:
         labeller = replace(self.labeller, author=self.author.strip()[:MAX_AUTHOR] or self.labeller.author)
-        return _page(self.session, self.dictionary, self.index, labeller, refused, status)
+        return _page(self.session, self.dictionary, self.index, labeller, None, refused, status)
 
 
 def _page(
@@ -154,11 +172,20 @@ def _page(
     dictionary: Dictionary,
     index: int,
     labeller: Labeller,
+    before: int | None,
     refused: Refused | None = None,
     status: int = 200,
 ) -> HTMLResponse:
-    labelling = labeller.labelling(session, dictionary, index, refused)
-    changes = list_changes(session, dictionary, index)
-    latest = {change.label: change.id for change in reversed(changes)}
-    page = LabelsPage(dictionary, index, labelling, changes, frozenset(latest.values()))
+    labelling = labeller.labelling(session, dictionary, index, refused, ALL_LABELS)
+    changes = list_changes(session, dictionary, index, CHANGES + 1, before)
+    shown, following = changes[:CHANGES], labeller.after + ALL_LABELS
+    page = LabelsPage(
+        dictionary=dictionary,
+        index=index,
+        labelling=labelling,
+        changes=shown,
+        latest=latest_changes(session, shown),
+        more_href=f"{labelling.path}/labels?after={following}" if following < labelling.n_labels else None,
+        older_href=f"{labelling.path}/labels?before={shown[-1].id}#history" if len(changes) > CHANGES else None,
+    )
     return render("labels.html", page, status)

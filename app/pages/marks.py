@@ -4,16 +4,15 @@ A macro's call and its escaping of one value after the other cost several micros
 Every text from outside goes through `escaped` here, and nothing here takes HTML.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from app.domain import Json
 from app.pages import glossary
 from app.pages.escaping import escaped
-from app.pages.filters import heat, number, visible
+from app.pages.filters import heat, number, shortened, visible
 from app.pages.glossary import Words
 from app.pages.snippets import ShownExample, ShownToken
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from app.pages.charts import Bar, Chart
 
 _LINE = '<p class="sentence line" dir="ltr"><span class="left"><span>{}</span></span><span class="right">{}</span></p>'
+LONE = 40  # characters of a token that stands alone; there are tokens of a hundred dashes
 _CUT = '<span class="cut">…</span>'
 
 
@@ -65,23 +65,23 @@ def example_item(shown: ShownExample, path: str, feature: int, scale: float | No
         halves = heated(shown.before_peak, full), heated(shown.from_peak, full)
         text = _LINE.format(*halves)
     else:
-        text = f"<div>{sentence(shown, full)}{_metadata(example.metadata)}</div>"
+        text = f"<div>{sentence(shown, full)}{_metadata(shown.metadata)}</div>"
     return _safe(
         f'<li data-row tabindex="-1" id="sentence-{id}"><a class="value" href="{escaped(path)}/sentences/{id}?'
         f'feature={feature}" aria-label="{escaped(said)}">{value}</a>{text}</li>'
     )
 
 
-def _metadata(metadata: Mapping[str, Json]) -> str:
+def _metadata(metadata: Sequence[tuple[str, str]]) -> str:
     if not metadata:
         return ""
-    fields = "".join(f"<span>{escaped(field)}: <b>{escaped(value)}</b></span>" for field, value in metadata.items())
+    fields = "".join(f"<span>{escaped(field)}: <b>{escaped(value)}</b></span>" for field, value in metadata)
     return f'<p class="meta">{fields}</p>'
 
 
 def lone_token(text: str) -> Markup:
     """A token that stands alone, its spaces made visible."""
-    return _safe(f'<code class="lone" dir="auto">{escaped(visible(text))}</code>')
+    return _safe(f'<code class="lone" dir="auto">{escaped(visible(shortened(text, LONE)))}</code>')
 
 
 def share_bar(share: float) -> Markup:

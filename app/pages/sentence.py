@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import urlencode
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse
 from app.access.routes import needs
 from app.domain import Dictionary, Example, FeatureSummary, Group, Sentence
 from app.errors import NotFound
+from app.pages.filters import shortened
 from app.pages.snippets import ShownExample, View, shown
 from app.pages.web import Models, ReadSession, render
 from app.roles import Role
@@ -21,6 +22,8 @@ from app.store.sentences import get_sentence, sentence_neighbors
 
 router = APIRouter(dependencies=[needs(Role.READ)])
 FEATURES = 50
+LIVE = 5000  # bytes of an address that the text may take
+FIELDS, FIELD, VALUE = 20, 60, 400  # of its metadata: how many, and their characters
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,13 @@ class Strong:
 
 @dataclass(frozen=True)
 class SentencePage:
-    """followed: the feature whose activations the text is shown with; None where none is known."""
+    """live_href: to the text, or to its beginning where an address cannot hold it. followed: the
+    feature whose activations the text is shown with; None where none is known.
+    """
 
     dictionary: Dictionary
     sentence: Sentence
+    metadata: Sequence[tuple[str, str]]
     shown: ShownExample
     followed: FeatureSummary | None
     strong: Sequence[Strong]
@@ -49,6 +55,7 @@ class SentencePage:
     before_href: str | None
     after_href: str | None
     live_href: str
+    is_live_whole: bool
     unavailable: str | None
 
 
@@ -73,19 +80,30 @@ def show_sentence(
     summaries = get_summaries(session, dictionary, indices)
     before, after = sentence_neighbors(session, dictionary, number)
     path = f"/dictionaries/{dictionary.id}"
+    quoted = quote(sentence.text)
     page = SentencePage(
         dictionary=dictionary,
         sentence=sentence,
+        metadata=[
+            (shortened(field, FIELD), shortened(str(value), VALUE))
+            for field, value in list(sentence.metadata.items())[:FIELDS]
+        ],
         shown=shown(example or _silent(sentence), View.FULL),
         followed=summaries[followed] if followed is not None else None,
         strong=[_strong(path, number, summaries[index], example, followed) for index, example in found.items],
         n_strong=found.total,
         before_href=f"{path}/sentences/{before}" if before is not None else None,
         after_href=f"{path}/sentences/{after}" if after is not None else None,
-        live_href=f"{path}/live?" + urlencode({"text": sentence.text}),
+        live_href=f"{path}/live?text=" + (quoted if len(quoted) <= LIVE else quote(_beginning(sentence.text, quoted))),
+        is_live_whole=len(quoted) <= LIVE,
         unavailable=models.unavailable(dictionary),
     )
     return render("sentence.html", page)
+
+
+def _beginning(text: str, quoted: str) -> str:
+    """As much of a text as LIVE bytes of an address hold, if its characters are alike."""
+    return text[: len(text) * LIVE // len(quoted)]
 
 
 def _strong(path: str, number: int, feature: FeatureSummary, example: Example, followed: int | None) -> Strong:

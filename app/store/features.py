@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from app.domain import Dictionary, Feature, FeatureSummary
+from app.domain import Dictionary, Feature, FeatureSummary, TokenShare
 from app.errors import NotFound
 from app.store.blobs import read_statistics, unpack_statistics, unpack_top_tokens
 from app.store.tables import FeatureRow, LabelRow
@@ -26,6 +26,9 @@ _of_dictionary = FeatureRow.dictionary == bindparam("dictionary")
 _indices: Any = bindparam("indices", expanding=True)
 _WHOLE = select(*SUMMARY, FeatureRow.statistics).where(_of_dictionary, FeatureRow.index == bindparam("index"))
 _SUMMARIES = select(*SUMMARY).where(_of_dictionary, FeatureRow.index.in_(_indices))
+_TOP_TOKENS = select(FeatureRow.index, FeatureRow.top_tokens, FeatureRow.n_active_tokens).where(
+    _of_dictionary, FeatureRow.index.in_(_indices)
+)
 _NAMES = select(LabelRow.feature, LabelRow.text).where(
     LabelRow.dictionary_id == bindparam("dictionary_id"), LabelRow.is_name, LabelRow.feature.in_(_indices)
 )
@@ -59,6 +62,14 @@ def feature_names(session: Session, dictionary: Dictionary, indices: Sequence[in
     """What features are called, by index; those without a label are left out."""
     asked = {"dictionary_id": dictionary.id, "indices": indices}
     return {row[0]: row[1] for row in rows_of_build(session, _NAMES, asked)}
+
+
+def top_tokens_of(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, list[TokenShare]]:
+    """The tokens that features fire on most, by index."""
+    if not indices:
+        return {}
+    rows = rows_of_build(session, _TOP_TOKENS, {"dictionary": dictionary.key, "indices": indices})
+    return {index: unpack_top_tokens(packed, n) for index, packed, n in rows}
 
 
 def get_summaries(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, FeatureSummary]:

@@ -124,12 +124,27 @@ def set_star(
     return get_label(session, dictionary, index, label_id)
 
 
-def list_changes(session: Session, dictionary: Dictionary, index: int, limit: int = 200) -> list[LabelChange]:
-    """What happened to a feature's labels, the latest first. Raises NotFound for the feature."""
+def list_changes(
+    session: Session, dictionary: Dictionary, index: int, limit: int = 200, before: int | None = None
+) -> list[LabelChange]:
+    """What happened to a feature's labels, the latest first. before: the number of a change, to go on from.
+
+    Raises NotFound for the feature.
+    """
     check_feature(dictionary, index)
-    of_feature = (LabelChangeRow.dictionary_id == dictionary.id, LabelChangeRow.feature == index)
-    rows = session.scalars(select(LabelChangeRow).where(*of_feature).order_by(LabelChangeRow.id.desc()).limit(limit))
+    asked = [LabelChangeRow.dictionary_id == dictionary.id, LabelChangeRow.feature == index]
+    if before is not None:
+        asked.append(LabelChangeRow.id < before)
+    rows = session.scalars(select(LabelChangeRow).where(*asked).order_by(LabelChangeRow.id.desc()).limit(limit))
     return [_to_change(row) for row in rows]
+
+
+def latest_changes(session: Session, changes: Sequence[LabelChange]) -> frozenset[int]:
+    """Of these changes, those that no other of the same label followed: they can be undone."""
+    labels = {change.label for change in changes}
+    query = select(func.max(LabelChangeRow.id)).where(LabelChangeRow.label.in_(labels)).group_by(LabelChangeRow.label)
+    latest = set(session.scalars(query))
+    return frozenset(change.id for change in changes if change.id in latest)
 
 
 def get_change(session: Session, dictionary: Dictionary, index: int, change_id: int) -> LabelChange:

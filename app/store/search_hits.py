@@ -15,6 +15,7 @@ from app.store.tables import LabelRow, SearchedSentenceRow, SentenceRow
 
 KINDS = ("label", "token", "text", "metadata")  # the order of their rank
 LABEL, TOKEN, TEXT, METADATA = range(len(KINDS))
+WHOLE = 200  # characters of a label or of a metadata field that are not cut
 AROUND = 80  # characters of a snippet on each side of the match
 FeatureKey: TypeAlias = tuple[int, int]  # a build and the index of a feature in it
 
@@ -58,7 +59,7 @@ def describe_hits(
                 snippet = " ".join(term.text for term in query.wanted)
             else:
                 snippet = _matching_field(details, query)
-            marks = matches(query, snippet)
+            snippet, marks = excerpt(snippet, query) if len(snippet) > WHOLE else (snippet, matches(query, snippet))
         hits.append(
             SearchHit(
                 dictionary=dictionaries[key].id,

@@ -136,6 +136,18 @@ def test_neighbours_are_links(browse: Any, ask: Any) -> None:
     assert f"/dictionaries/tiny/features/{feature['neighbors']['similar'][0]['index']}" in links
 
 
+def test_neighbours_go_by_their_tokens_where_they_have_no_label(browse: Any, ask: Any) -> None:
+    links = browse("/dictionaries/tiny/features/3").all("aside a.feature")
+    assert links
+    for link in links:
+        _, other = ask(f"/dictionaries/tiny/features/{link.css_first('.index').text()}")
+        assert other["label"] is None
+        named = [token.text() for token in link.css(".tokens .lone")]
+        tokens = {token["token"].replace(" ", "·") for token in other["top_tokens"]}
+        assert named or not tokens, "a name"
+        assert set(named) <= tokens
+
+
 def test_metadata_is_held_against_the_corpus(browse: Any, ask: Any) -> None:
     _, feature = ask("/dictionaries/tiny/features/3")
     table = next(t for t in browse("/dictionaries/tiny/features/3").all("table.shares") if "in the corpus" in t.text())

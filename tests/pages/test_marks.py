@@ -3,7 +3,7 @@ from selectolax.lexbor import LexborHTMLParser
 from app.domain import Example, Group, Peak
 from app.pages.escaping import escaped
 from app.pages.marks import heated, lone_token
-from app.pages.snippets import ShownToken, View, shown
+from app.pages.snippets import IN_LIST, ROOMS, ShownToken, View, fitting, shown, shown_in_list
 
 NASTY = "<b>&amp;\"'</b>"
 
@@ -66,6 +66,25 @@ def test_a_long_sentence_is_cut_around_its_peak_and_never_within_a_character() -
     assert found.n_firing == 2
     assert [token.is_peak for token in found.tokens] == [False, True, False]
     assert len("".join(token.text for token in found.tokens)) < 40
+
+
+def test_what_is_in_view_is_bounded_in_characters_and_in_tokens_that_fire() -> None:
+    words = example("wordwordword" * 60, [12] * 60, {30: 1.0}, 30)
+    found = shown_in_list(words)
+    assert (found.cut_before, found.cut_after) == (True, True)
+    assert [token.is_peak for token in found.tokens] == [False, True, False]
+    assert len("".join(token.text for token in found.tokens)) <= IN_LIST.characters
+    monster = example("=" * 900, [300, 300, 300], {1: 1.0}, 1)
+    assert [len(token.text) for token in shown_in_list(monster).tokens] == [300], "the peak itself is never cut"
+    dense = example("a" * 900, [1] * 900, dict.fromkeys(range(900), 1.0), 2)
+    full = shown(dense, View.FULL)
+    assert sum(token.activation > 0 for token in full.tokens) == ROOMS[View.FULL].marks
+    assert (full.cut_before, full.cut_after) == (False, True)
+
+
+def test_examples_that_fit_are_the_first_and_one_at_least() -> None:
+    some = [shown(example("a" * 100, [100], {}, None), View.SNIPPET)] * 5
+    assert [len(fitting(some, most)) for most in (0, 100, 250, 499, 500)] == [1, 1, 2, 4, 5]
 
 
 def test_line_breaks_are_signs_on_a_line_and_where_they_are_asked_for() -> None:
