@@ -33,6 +33,15 @@ COPY docs/definitions.md docs/
 RUN /opt/tools/bin/pip wheel --no-deps --wheel-dir /tmp/wheels . \
  && /opt/tools/bin/pip --python /opt/featurescope/bin/python3 install --no-deps /tmp/wheels/*.whl
 
+# Without numpy's tests and tools for building, the demo's model, and bytecode but of what a server loads.
+FROM browse-build AS browse-slim
+RUN cd /opt/featurescope/lib/python3*/site-packages \
+ && rm -rf numpy/f2py numpy/distutils app/bundled/demo/model app/bundled/demo/sae* \
+ && find numpy -type d -name tests -prune -exec rm -r {} + \
+ && find . -name '*.pyi' -delete \
+ && find . -type d -name __pycache__ -prune -exec rm -r {} + \
+ && /opt/featurescope/bin/python3 -c 'import app.__main__, app.listening, alembic.command, psycopg'
+
 FROM browse-build AS full-build
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
@@ -62,7 +71,7 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=300s \
 ENTRYPOINT ["featurescope"]
 
 FROM server AS browse
-COPY --from=browse-build /opt/featurescope /opt/featurescope
+COPY --from=browse-slim /opt/featurescope /opt/featurescope
 CMD ["serve", "--no-model"]
 
 FROM server AS full

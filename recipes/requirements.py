@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
-FOR_MODELS = {"torch", "transformers", "safetensors", "numpy"}
+FOR_MODELS = {"huggingface-hub", "safetensors", "torch", "transformers"}
 EXTRAS = ("postgresql",)  # what a server may need beside the dependencies
 
 
