@@ -74,7 +74,7 @@ class Settings:
     max_read_seconds: int = 20
     # Bytes of pages that are kept to be shown again, until anybody changes something (0: none).
     page_memory: int = 32_000_000
-    # Connections open at once; who comes after is answered 503.
+    # Connections open at once; for who comes after, the one that has waited longest for its request is closed.
     max_connections: int = 1000
     # The log: "" for warnings alone, "plain" for a line a request, "json" for JSON.
     log: str = ""

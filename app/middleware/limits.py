@@ -11,12 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_ADDRESS = 48_000  # bytes of path and query; a long text to run belongs into a body
 MAX_HEADERS = 16_000  # bytes of all headers
-BODY_SECONDS = 30.0  # between two pieces of a body
+BODY_SECONDS = 60.0  # for a whole body
 
 
 class RequestLimits:
     """Refuses an address, headers or a body that is too large: at once where its size is declared, else when it grows
-    beyond; and a body whose next piece does not come."""
+    beyond; and a body that does not come in time, however often a little of it does."""
 
     def __init__(
         self,
@@ -41,13 +41,14 @@ class RequestLimits:
             await answer(scope, receive, send)
             return
         received, is_whole = 0, False
+        until = asyncio.get_running_loop().time() + self.body_seconds
 
         async def receive_within_limits() -> Message:
             nonlocal received, is_whole
             if is_whole:  # what comes now is that the client has gone, whenever that is
                 return await receive()
             try:
-                async with asyncio.timeout(self.body_seconds):
+                async with asyncio.timeout_at(until):
                     message = await receive()
             except TimeoutError:
                 raise HTTPException(408, "The rest of the request did not come.", {"connection": "close"}) from None

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -55,15 +56,39 @@ def test_headers_that_never_end_are_hung_up_on(tmp_path: Path) -> None:
             assert kept.getresponse().read() == b"ok"
 
 
-def test_a_body_whose_rest_does_not_come_is_given_up(client: TestClient) -> None:
-    async def ask() -> Response:
-        async def half_a_body() -> AsyncIterator[bytes]:
-            yield b'{"texts": ['
-            await asyncio.sleep(30)
+@pytest.mark.slow
+def test_many_that_send_no_request_keep_nobody_from_an_answer(tmp_path: Path) -> None:
+    """Three hundred may be open: of six hundred that wait, those that have waited longest are hung up on."""
+    with serving(tmp_path, "serve", "--no-model", FEATURESCOPE_MAX_CONNECTIONS="300") as address, ExitStack() as held:
+        place = urlsplit(address)
+        waiting = []
+        for n in range(600):
+            connection = held.enter_context(socket.create_connection((place.hostname, place.port), timeout=5))
+            half = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " if n % 2 else b"POST / HTTP/1.1\r\nHost: localhost\r\n"
+            connection.sendall(half + b"Content-Length: 9\r\n\r\n1234" if n % 3 == 0 else half)
+            waiting.append(connection)
+        for _ in range(20):
+            asking = HTTPConnection(place.hostname or "", place.port, timeout=5)
+            asking.request("GET", "/dictionaries/none")
+            assert asking.getresponse().status == 404
+            asking.close()
+        waiting[-1].setblocking(False)
+        with pytest.raises(BlockingIOError):  # it still waits
+            waiting[-1].recv(1)
+        with suppress(ConnectionResetError):
+            assert waiting[0].recv(1) == b""
 
-        limited = RequestLimits(client.app, max_body=1000, refuse=respond, body_seconds=0.1)
+
+def test_a_body_that_comes_in_drops_is_given_up(client: TestClient) -> None:
+    async def ask() -> Response:
+        async def body_in_drops() -> AsyncIterator[bytes]:
+            for _ in range(600):
+                yield b" "
+                await asyncio.sleep(0.05)
+
+        limited = RequestLimits(client.app, max_body=1000, refuse=respond, body_seconds=0.3)
         async with AsyncClient(transport=ASGITransport(limited), base_url="http://localhost") as asking:
-            return await asking.post("/api/v1/dictionaries/tiny/activations", content=half_a_body())
+            return await asking.post("/api/v1/dictionaries/tiny/activations", content=body_in_drops())
 
     refused = asyncio.run(ask())
     assert refused.status_code == 408
