@@ -168,6 +168,7 @@ def kept(db: str, traffic: Traffic) -> str:
 
 def build(db: str, folder: Path, id: str) -> None:
     command = [*COMMAND, "index", id, "--model", "demo", "--sae", "demo", "--corpus", "seed", "--db", db]
+    command += ["--quality-tokens", "0"]
     done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

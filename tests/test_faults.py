@@ -8,9 +8,10 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -165,33 +166,38 @@ def test_postgresql_may_restart_under_load(postgres: Postgres, labelled: str, tm
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MB of one's own."""
-    folder = tmp_path / "small"
-    folder.mkdir()
+def small_disk() -> Iterator[Path]:
+    """A file system of 24 MB of one's own, which other users reach too."""
+    folder = Path(tempfile.mkdtemp(prefix="featurescope-disk-"))
+    folder.chmod(0o755)
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(folder)], check=False)
     if mounted.returncode != 0:
         pytest.skip("mounting a small file system needs root")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    folder.rmdir()
 
 
-@on_sqlite
-def test_a_full_disk_is_507_and_readers_go_on(labelled: str, small_disk: Path, tmp_path: Path) -> None:
-    file = small_disk / "own.db"
-    shutil.copy(labelled.removeprefix("sqlite:///"), file)
-    server = Server(tmp_path, str(file))
+@pytest.fixture
+def on_small_disk(request: pytest.FixtureRequest, labelled: str, small_disk: Path) -> Iterator[str]:
+    """The URL of a copy of `labelled` whose tables lie on the small disk."""
+    if labelled.startswith("sqlite"):
+        shutil.copy(labelled.removeprefix("sqlite:///"), small_disk / "own.db")
+        yield f"sqlite:///{small_disk / 'own.db'}"
+    else:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        with postgres.copy_on(small_disk, labelled) as url:
+            yield url
+
+
+def test_a_full_disk_is_507_and_readers_go_on(on_small_disk: str, small_disk: Path, tmp_path: Path) -> None:
+    server = Server(tmp_path, on_small_disk)
     server.start()
     ballast = small_disk / "ballast"
     try:
         with traffic_on(server) as traffic:
             wait_for(lambda: len(traffic.acknowledged) > 3)
-            with ballast.open("wb", buffering=0) as filling:
-                try:
-                    while True:
-                        filling.write(b"\0" * 4096)
-                except OSError:
-                    pass
+            fill(ballast)
             wait_for(lambda: traffic.statuses()[507] > 3)
             before = len(traffic.answers)
             time.sleep(1)
@@ -202,9 +208,15 @@ def test_a_full_disk_is_507_and_readers_go_on(labelled: str, small_disk: Path, t
             wait_for(lambda: len(traffic.acknowledged) > labels + 3)
         assert set(traffic.statuses()) == {200, 201, 507}, traffic.problems
         assert all("disk" in what and "full" in what for what in traffic.problems)
-        check_nothing_is_lost(f"sqlite:///{file}", traffic)
+        check_nothing_is_lost(on_small_disk, traffic)
     finally:
         server.stop()
+
+
+def fill(file: Path) -> None:
+    with file.open("wb", buffering=0) as filling, suppress(OSError):
+        while True:
+            filling.write(b"\0" * 4096)
 
 
 @pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime is not installed (Debian's package faketime)")
@@ -243,3 +255,29 @@ def test_a_database_that_another_program_holds_for_long_is_busy(own_database: st
         assert ask(server.port, path, {"text": "afterwards", "author": "Ada"})[0] == 201
     finally:
         server.stop()
+
+
+def test_reading_that_takes_too_long_is_stopped_and_others_go_on(own_database: str, tmp_path: Path) -> None:
+    """Each feature has to be counted for without end before it is read."""
+    database = Database(url_of(own_database))
+    endless = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n) > 0"
+    with database.write() as session:
+        session.execute(text("ALTER TABLE features RENAME TO features_there"))
+        session.execute(text(f"CREATE VIEW features AS SELECT * FROM features_there WHERE {endless}"))
+    server = Server(tmp_path, own_database, environment={"FEATURESCOPE_MAX_READ_SECONDS": "1"})
+    server.start()
+    try:
+        for path in ("/dictionaries/tiny/features/3", "/api/v1/dictionaries/tiny/features/3"):
+            began = time.monotonic()
+            status, body = ask(server.port, path)
+            assert status == 503, body
+            assert b"took too long to answer and was stopped" in body
+            assert time.monotonic() - began < 8
+            assert ask(server.port, "/api/v1/dictionaries")[0] == 200
+        with database.write() as session:
+            session.execute(text("DROP VIEW features"))
+            session.execute(text("ALTER TABLE features_there RENAME TO features"))
+        assert ask(server.port, "/dictionaries/tiny/features/3")[0] == 200
+    finally:
+        server.stop()
+        database.close()
