@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from inspect import signature
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
 from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -84,14 +85,20 @@ async def served_settings(request: Request) -> Settings:
     return cast(Settings, request.app.state.settings)
 
 
-def without_thread(make: Callable[..., T]) -> Callable[..., Awaitable[T]]:
-    """What is made of a request's parameters, as a dependency that takes no thread to make it."""
+def query_as(kind: type[T]) -> Callable[[Request], Awaitable[T]]:
+    """A dataclass read from a page's query, as a dependency. Raises RequestValidationError.
 
-    async def made(**given: Any) -> T:
-        return make(**given)
+    In one go: FastAPI looks at each of a dozen parameters by itself, in ten times the time.
+    """
+    reader = TypeAdapter(kind)
 
-    made.__signature__ = signature(make)  # type: ignore[attr-defined]  # where FastAPI looks for the parameters
-    return made
+    async def read(request: Request) -> T:
+        try:
+            return reader.validate_python(dict(request.query_params))
+        except ValidationError as error:
+            raise RequestValidationError([{**e, "loc": ("query", *e["loc"])} for e in error.errors()]) from error
+
+    return read
 
 
 # scope="function": the session ends before the answer is sent, so that a slow reader holds no connection and no

@@ -66,11 +66,15 @@ class TokenLogit(NamedTuple):
 
 @dataclass(frozen=True)
 class Neighbor:
-    """Another feature; value is the cosine of decoder directions, or the Jaccard share of sentences."""
+    """Another feature; value is the cosine of decoder directions, or the Jaccard share of sentences.
+
+    top_tokens: what it fires on, where it has no label; none in a build, which knows neither.
+    """
 
     index: int
     value: float
     label: str | None = None
+    top_tokens: Sequence[TokenShare] = ()
 
 
 class Quantile(NamedTuple):

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse
 
 from app.access.routes import needs
-from app.domain import INTERVAL_GROUPS, Dictionary, Example, Feature, Group, MetadataShare, Slice, TokenShare
+from app.domain import INTERVAL_GROUPS, Dictionary, Example, Feature, Group, MetadataShare, Slice
 from app.pages.charts import Chart, activation_chart, sentence_chart
 from app.pages.choices import Choice
 from app.pages.feature_state import AskedState, Bars, FeatureState, HeatScale, Spaces
@@ -23,13 +23,13 @@ from app.roles import Role
 from app.store.dictionaries import get_dictionary
 from app.store.examples import list_and_count_examples
 from app.store.feature_list import list_neighbors
-from app.store.features import get_feature, top_tokens_of
+from app.store.features import get_feature
 
 router = APIRouter(dependencies=[needs(Role.READ)])
 EXAMPLES = 20  # a page; full sentences are heavier
 FULL_EXAMPLES = 10
 MOST_EXAMPLES = 24_000  # bytes of them: where a feature fires on nearly every token, a page has fewer
-ALIKE = 5  # features of each kind of likeness
+ALIKE = 5  # neighbours of each kind
 VIEWS = {View.SNIPPET: "Snippets", View.FULL: "Full", View.LINE: "Lines"}
 SPACES = {Spaces.PLAIN: "Plain", Spaces.SHOWN: "Signs"}
 HEATS = {HeatScale.FEATURE: "Feature", HeatScale.SENTENCE: "Sentence"}
@@ -71,16 +71,6 @@ class Neighbors:
 
 
 @dataclass(frozen=True)
-class Alike:
-    """A feature near this one, by its name: its label, else its top tokens. value: cosine or Jaccard share."""
-
-    index: int
-    value: float
-    label: str | None
-    top_tokens: Sequence[TokenShare]
-
-
-@dataclass(frozen=True)
 class FeaturePage:
     """intervals: empty where the shown group is none. scale: what full strength stands for, None: each sentence's."""
 
@@ -104,7 +94,6 @@ class FeaturePage:
     ends: Ends | None
     times: Chart | None
     metadata: Sequence[tuple[str, Sequence[MetadataShare]]]
-    alike: Sequence[tuple[str, Sequence[Alike]]]
     neighbors: Neighbors
     unavailable: str | None
 
@@ -121,7 +110,7 @@ def show_feature(
     cursor: str | None = None,
 ) -> HTMLResponse:
     dictionary = get_dictionary(session, dictionary_id)
-    feature = get_feature(session, dictionary, index)
+    feature = get_feature(session, dictionary, index, ALIKE)
     asked = (session, dictionary, index, state.group, cursor or None)
     examples, counts = list_and_count_examples(*asked, FULL_EXAMPLES if state.view is View.FULL else EXAMPLES)
     shown_examples = fitting(
@@ -152,7 +141,6 @@ def show_feature(
             ends=_ends(dictionary, feature),
             times=sentence_chart(feature.per_sentence, feature.n_active_sentences),
             metadata=_by_field(feature.metadata),
-            alike=_alike(session, dictionary, feature),
             neighbors=_neighbors(session, dictionary, index, state),
             unavailable=models.unavailable(dictionary),
         ),
@@ -189,24 +177,6 @@ def _ends(dictionary: Dictionary, feature: Feature) -> Ends | None:
 
 def _by_field(metadata: Sequence[MetadataShare]) -> list[tuple[str, list[MetadataShare]]]:
     return [(field, list(rows)) for field, rows in groupby(metadata, lambda row: row.field)]
-
-
-def _alike(session: Session, dictionary: Dictionary, feature: Feature) -> list[tuple[str, list[Alike]]]:
-    kinds = [
-        (heading, near[:ALIKE])
-        for heading, near in (
-            ("Fire in the same sentences (Jaccard)", feature.coactive),
-            ("Similar directions (cosine)", feature.similar),
-            ("Opposite directions (cosine)", feature.opposite),
-        )
-        if near
-    ]
-    nameless = {other.index for _, near in kinds for other in near if other.label is None}
-    tokens = top_tokens_of(session, dictionary, sorted(nameless))
-    return [
-        (heading, [Alike(other.index, other.value, other.label, tokens.get(other.index, ())) for other in near])
-        for heading, near in kinds
-    ]
 
 
 def _tabs(dictionary: Dictionary, index: int, counts: Mapping[Group, int], state: FeatureState) -> list[Choice]:

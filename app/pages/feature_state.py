@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import Depends, Query
+from fastapi import Depends
+from pydantic import StringConstraints
 
 from app.domain import Dictionary, Group
 from app.pages.choices import Choice
 from app.pages.snippets import View
-from app.serving import without_thread
+from app.serving import query_as
 
 
 class Spaces(StrEnum):
@@ -43,14 +44,13 @@ class FeatureState:
     spaces: Spaces = Spaces.PLAIN
     heat: HeatScale = HeatScale.FEATURE
     bars: Bars = Bars.LINEAR
-    among: Annotated[str, Query(max_length=2500)] = ""
+    among: Annotated[str, StringConstraints(max_length=2500)] = ""
 
     def address(self, dictionary: Dictionary, index: int, **changed: str) -> str:
         """The page in this state with some of it changed, or more (cursor) added; what is the default is left out."""
         values = self._own | changed
         said = {name: value for name, value in values.items() if value and value != _DEFAULTS.get(name)}
-        query = "?" + urlencode(said) if said else ""
-        return f"/dictionaries/{dictionary.id}/features/{index}{query}"
+        return f"/dictionaries/{dictionary.id}/features/{index}{_query(tuple(said.items()))}"
 
     @cached_property
     def _own(self) -> dict[str, str]:
@@ -67,5 +67,11 @@ class FeatureState:
         ]
 
 
+@lru_cache(maxsize=1024)
+def _query(said: tuple[tuple[str, str], ...]) -> str:
+    """The same few on every feature's page."""
+    return "?" + urlencode(said) if said else ""
+
+
 _DEFAULTS = {field.name: str(field.default) for field in fields(FeatureState)}
-AskedState = Annotated[FeatureState, Depends(without_thread(FeatureState))]
+AskedState = Annotated[FeatureState, Depends(query_as(FeatureState))]

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote, unquote
 
-from fastapi import Cookie, Depends, Query
+from fastapi import Depends, Request
+from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from app.access.visit import CurrentPerson
 from app.domain import Dictionary, Label, LabelChange
 from app.roles import Person, Role
+from app.serving import query_as
 from app.store.labels import MAX_AUTHOR, get_change, list_labels
 
 AUTHOR_COOKIE = "featurescope_author"
@@ -85,14 +87,20 @@ class Labeller:
         )
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What an address says of labels."""
+
+    edit: int | None = None
+    changed: int | None = None
+    after: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+
 async def read_labeller(
-    person: CurrentPerson,
-    edit: Annotated[int | None, Query()] = None,
-    changed: Annotated[int | None, Query()] = None,
-    after: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
-    author: Annotated[str, Cookie(alias=AUTHOR_COOKIE, max_length=1000)] = "",
+    request: Request, person: CurrentPerson, asked: Annotated[_Asked, Depends(query_as(_Asked))]
 ) -> Labeller:
-    return Labeller(person, unquote(author)[:MAX_AUTHOR], edit, changed, after)
+    author = unquote(request.cookies.get(AUTHOR_COOKIE, ""))[:MAX_AUTHOR]
+    return Labeller(person, author, asked.edit, asked.changed, asked.after)
 
 
 AskedLabeller = Annotated[Labeller, Depends(read_labeller)]

@@ -7,14 +7,15 @@ from functools import cached_property
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlencode
 
-from fastapi import Depends, Query
+from fastapi import Depends
+from pydantic import StringConstraints
 
 from app.errors import Invalid
-from app.serving import without_thread
+from app.serving import query_as
 from app.store.feature_list import NO_FILTER, FeatureFilter
 from app.store.feature_order import Sort
 
-Field = Annotated[str, Query(max_length=200)]
+Field = Annotated[str, StringConstraints(max_length=200)]
 _CHOICES = {"": None, "yes": True, "no": False}
 _PLAIN = {"sort": Sort.INDEX.value, "view": "table"}  # what an address need not say
 _FILTERS = tuple(field.name for field in fields(FeatureFilter))
@@ -99,7 +100,7 @@ class ListForm:
         return {field.name: str(getattr(self, field.name)) for field in fields(self)}
 
 
-AskedList = Annotated[ListForm, Depends(without_thread(ListForm))]
+AskedList = Annotated[ListForm, Depends(query_as(ListForm))]
 
 
 def read_among(text: str) -> ListForm:

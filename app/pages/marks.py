@@ -6,13 +6,14 @@ Every text from outside goes through `escaped` here, and nothing here takes HTML
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from markupsafe import Markup
 
+from app.domain import FeatureSummary, Neighbor, TokenLogit, TokenShare, telling_tokens
 from app.pages import glossary
 from app.pages.escaping import escaped
-from app.pages.filters import heat, number, shortened, visible
+from app.pages.filters import heat, number, share, shortened, visible
 from app.pages.glossary import Words
 from app.pages.snippets import ShownExample, ShownToken
 
@@ -24,11 +25,24 @@ LONE = 40  # characters of a token that stands alone; there are tokens of a hund
 _CUT = '<span class="cut">…</span>'
 
 
+class Named(Protocol):
+    """A feature as lists know it."""
+
+    @property
+    def label(self) -> str | None: ...
+    @property
+    def top_tokens(self) -> Sequence[TokenShare]: ...
+
+
 def heated(tokens: Iterable[ShownToken], scale: float, with_values: bool = True) -> Markup:
     """Tokens with their heat; silent ones are plain text. scale: the activation shown at full strength.
 
     with_values: each with its activation, to be shown on hover and focus; a list shows none, and is half as heavy.
     """
+    return _safe(_heated(tokens, scale, with_values))
+
+
+def _heated(tokens: Iterable[ShownToken], scale: float, with_values: bool = True) -> str:
     parts: list[str] = []
     for text, activation, is_peak in tokens:
         if activation:
@@ -39,13 +53,17 @@ def heated(tokens: Iterable[ShownToken], scale: float, with_values: bool = True)
             parts.append(f'<span class="token peak">{escaped(text)}</span>')
         else:
             parts.append(escaped(text))
-    return _safe("".join(parts))
+    return "".join(parts)
 
 
 def sentence(shown: ShownExample, scale: float, with_values: bool = True) -> Markup:
     """What is shown of a sentence with its heat, and where it is cut. scale, with_values: see heated."""
-    before, after = (_CUT if is_cut else "" for is_cut in (shown.cut_before, shown.cut_after))
-    return _safe(f'<p class="sentence" dir="auto">{before}{heated(shown.tokens, scale, with_values)}{after}</p>')
+    return _safe(_sentence(shown, scale, with_values))
+
+
+def _sentence(shown: ShownExample, scale: float, with_values: bool = True) -> str:
+    before, after = _CUT if shown.cut_before else "", _CUT if shown.cut_after else ""
+    return f'<p class="sentence" dir="auto">{before}{_heated(shown.tokens, scale, with_values)}{after}</p>'
 
 
 def example_item(shown: ShownExample, path: str, feature: int, scale: float | None, is_line: bool) -> Markup:
@@ -62,10 +80,9 @@ def example_item(shown: ShownExample, path: str, feature: int, scale: float | No
         at, n = example.peak.token.strip(), len(example.ends)
         said = f"Sentence {id}: peak {value} at {at}, fires on {shown.n_firing} of its {n} tokens"
     if is_line:
-        halves = heated(shown.before_peak, full), heated(shown.from_peak, full)
-        text = _LINE.format(*halves)
+        text = _LINE.format(_heated(shown.before_peak, full), _heated(shown.from_peak, full))
     else:
-        text = f"<div>{sentence(shown, full)}{_metadata(shown.metadata)}</div>"
+        text = f"<div>{_sentence(shown, full)}{_metadata(shown.metadata)}</div>"
     return _safe(
         f'<li data-row tabindex="-1" id="sentence-{id}"><a class="value" href="{escaped(path)}/sentences/{id}?'
         f'feature={feature}" aria-label="{escaped(said)}">{value}</a>{text}</li>'
@@ -81,16 +98,80 @@ def _metadata(metadata: Sequence[tuple[str, str]]) -> str:
 
 def lone_token(text: str) -> Markup:
     """A token that stands alone, its spaces made visible."""
-    return _safe(f'<code class="lone" dir="auto">{escaped(visible(shortened(text, LONE)))}</code>')
+    return _safe(_lone(text))
 
 
-def share_bar(share: float) -> Markup:
+def feature_name(feature: Named) -> Markup:
+    """What a feature is called in a list: its label, else the most telling of the tokens that it fires on most."""
+    return _safe(_name(feature))
+
+
+def density_bar(feature: FeatureSummary, place: float) -> Markup:
+    """A density in per cent over a bar on a log scale. place: 0 to 1 on that."""
+    if not feature.n_active_tokens:
+        return _safe('<span class="quiet">0</span>')
+    return _safe(f'<span class="density-value">{share(feature.density)}</span>{_bar_of(place)}')
+
+
+def share_bar(value: float) -> Markup:
     """A share of 1 as a thin bar; the number stands beside it, so it is decoration."""
-    width = min(max(100 * share, 1), 100)
-    return _safe(
-        '<svg class="share" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">'
-        f'<rect width="{width}" height="4" rx="1"/></svg>'
+    return _safe(_bar_of(value))
+
+
+def token_rows(tokens: Sequence[TokenShare]) -> Markup:
+    """Tokens that a feature fires on, each with its share of the firing and the share of its own occurrences."""
+    rows = []
+    for token in tokens:
+        own = f"<td>{share(token.own_share)}</td>" if token.own_share is not None else ""
+        rows.append(
+            f'{_head(_lone(token.token))}<td class="bar">{_bar_of(token.share)}</td><td>{share(token.share)}</td>{own}'
+        )
+    return _rows(rows)
+
+
+def logit_rows(logits: Sequence[TokenLogit]) -> Markup:
+    return _rows([f"{_head(_lone(logit.token))}<td>{number(logit.logit)}</td>" for logit in logits])
+
+
+def neighbor_rows(near: Sequence[Neighbor], path: str) -> Markup:
+    """Features near another one, as links by their names, each with its likeness. path: the dictionary's."""
+    begins = f'<a class="feature" href="{escaped(path)}/features/'
+    return _rows(
+        [
+            _head(f'{begins}{other.index}"><span class="index">{other.index}</span> {_name(other)}</a>')
+            + f"<td>{number(other.value)}</td>"
+            for other in near
+        ]
     )
+
+
+def _lone(text: str) -> str:
+    return f'<code class="lone" dir="auto">{escaped(visible(shortened(text, LONE)))}</code>'
+
+
+def _name(feature: Named) -> str:
+    if feature.label:
+        return f'<span class="name">{escaped(shortened(feature.label))}</span>'
+    if not feature.top_tokens:
+        return '<span class="quiet">never fired</span>'
+    tokens = " ".join([_lone(token.token) for token in telling_tokens(feature.top_tokens)])
+    return f'<span class="tokens">{tokens}</span>'
+
+
+def _bar_of(value: float) -> str:
+    width = min(max(100 * value, 1), 100)
+    return (
+        '<svg class="share" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">'
+        f'<rect width="{width:.1f}" height="4" rx="1"/></svg>'
+    )
+
+
+def _head(html: str) -> str:
+    return f'<th scope="row">{html}</th>'
+
+
+def _rows(rows: Sequence[str]) -> Markup:
+    return _safe("".join([f"<tr>{row}</tr>" for row in rows]))
 
 
 def bars(chart: "Chart") -> Markup:
@@ -140,6 +221,11 @@ MARKS: dict[str, Callable[..., Markup]] = {
     "sentence": sentence,
     "example_item": example_item,
     "lone_token": lone_token,
+    "feature_name": feature_name,
+    "density_bar": density_bar,
+    "token_rows": token_rows,
+    "logit_rows": logit_rows,
+    "neighbor_rows": neighbor_rows,
     "share_bar": share_bar,
     "bars": bars,
     "bar_rows": bar_rows,

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, islice
@@ -102,10 +102,10 @@ def unpack_top_tokens(packed: str, n_active_tokens: int) -> list[TokenShare]:
 
 
 def unpack_statistics(
-    found: "Statistics", max_activation: float, n_sentences: int, names: Mapping[int, str]
+    found: "Statistics", max_activation: float, n_sentences: int, neighbors: Sequence[Sequence[Neighbor]]
 ) -> dict[str, Any]:
-    """What stands in no column of a feature's own. n_sentences: where it fires. names: of neighbours, by index."""
-    similar, opposite, coactive = ([Neighbor(i, v, names.get(i)) for i, v in group] for group in found.neighbors)
+    """What stands in no column of a feature's own. n_sentences: where it fires."""
+    similar, opposite, coactive = neighbors
     return {
         "histogram": Histogram(_widths(max_activation, len(found.histogram)), found.histogram),
         "quantiles": found.quantiles,
@@ -147,10 +147,6 @@ class Statistics:
     per_sentence: Sequence[int] = ()
     metadata: Sequence[tuple[str, str, int, float]] = ()
     encoder_cosine: float | None = None
-
-    @property
-    def neighbor_indices(self) -> set[int]:
-        return {index for group in self.neighbors for index, _ in group}
 
 
 def read_statistics(packed: bytes) -> Statistics:

@@ -203,7 +203,9 @@ def _check_feature(row: DictionaryRow, feature: FeatureRow) -> Iterator[Finding]
     tokens = _decoded(partial(unpack_top_tokens, feature.top_tokens, max(n, 1)))
     n_sentences = max(feature.n_active_sentences, 1)
     statistics = _decoded(
-        lambda: unpack_statistics(read_statistics(feature.statistics), feature.max_activation, n_sentences, {})
+        lambda: unpack_statistics(
+            read_statistics(feature.statistics), feature.max_activation, n_sentences, ((), (), ())
+        )
     )
     if tokens is None or statistics is None:
         yield Finding(f"{row.id}: the statistics of feature {feature.index} cannot be read", _AGAIN)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.domain import Dictionary, Histogram, Quality
 from app.errors import NotFound
 from app.store.tables import DictionaryRow
+from app.store.visible import rows_of_any
 
 NAMED = 10  # dictionaries that an error lists
 _KEY = select(DictionaryRow.key, DictionaryRow.created_at).where(
@@ -26,7 +27,7 @@ def list_dictionaries(session: Session) -> list[Dictionary]:
 
 def get_dictionary(session: Session, id: str) -> Dictionary:
     """Raises NotFound, naming the dictionaries that there are."""
-    found = session.execute(_KEY, {"id": id}).first()
+    found = rows_of_any(session, _KEY, {"id": id}).first()
     if found is None:
         ids = select(DictionaryRow.id).where(DictionaryRow.published).order_by(DictionaryRow.id)
         known = list(session.scalars(ids.limit(NAMED + 1)))

@@ -69,15 +69,27 @@ class PackedExamples:
         return next(group for group, end in enumerate(accumulate(self.counts)) if i < end)
 
     def example(self, i: int) -> PackedExample:
-        begin, end = self._ends[i], self._ends[i + 1]
-        silent_before = self._lengths[:i].count(0)
-        if begin == end:
-            n = len(self._lengths) - self._n_fires
-            (peak,) = from_planes(self._data, self._peaks, n, "H", silent_before, silent_before + 1)
-            return PackedExample(self.sentences[i], None if peak == NO_PEAK else peak, {})
-        fires_before = i - silent_before
-        (scale,) = from_planes(self._data, self._scales, self._n_fires, "f", fires_before, fires_before + 1)
-        positions = list(accumulate(from_planes(self._data, self._steps, self._n_firings, "H", begin, end)))
+        return self.examples(i, i + 1)[0]
+
+    def examples(self, first: int, last: int) -> list[PackedExample]:
+        """From the first up to and without the last, read in one go."""
+        lengths, begin, end = self._lengths[first:last], self._ends[first], self._ends[last]
+        silent, n_silent = self._lengths[:first].count(0), lengths.count(0)
+        fires, n_fires = first - silent, len(lengths) - n_silent
+        n = len(self._lengths) - self._n_fires
+        peaks = iter(from_planes(self._data, self._peaks, n, "H", silent, silent + n_silent) if n_silent else ())
+        scales = iter(from_planes(self._data, self._scales, self._n_fires, "f", fires, fires + n_fires))
+        steps = from_planes(self._data, self._steps, self._n_firings, "H", begin, end)
         values = from_planes(self._data, self._values, self._n_firings, "e", begin, end)
-        activations = {position: abs(value) * scale for position, value in zip(positions, values, strict=True)}
-        return PackedExample(self.sentences[i], positions[values.index(min(values))], activations)
+        found, at = [], 0
+        for sentence, length in zip(self.sentences[first:last], lengths, strict=True):
+            if not length:
+                peak = next(peaks)
+                found.append(PackedExample(sentence, None if peak == NO_PEAK else peak, {}))
+                continue
+            scale, until = next(scales), at + length
+            positions, own = list(accumulate(steps[at:until])), values[at:until]
+            activations = {position: abs(value) * scale for position, value in zip(positions, own, strict=True)}
+            found.append(PackedExample(sentence, positions[own.index(min(own))], activations))
+            at = until
+        return found

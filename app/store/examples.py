@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.domain import Dictionary, Example, Group, Peak, Slice
 from app.store.blobs import unpack_ascending, unpack_ends
 from app.store.cursors import make_cursor, read_cursor
-from app.store.example_blobs import PackedExamples
+from app.store.example_blobs import PackedExample, PackedExamples
 from app.store.search_index import first_place
 from app.store.tables import FeatureExamplesRow, SearchedSentenceRow, SentenceRow
 from app.store.visible import rows_of_build
@@ -38,11 +38,12 @@ def list_and_count_examples(
         return Slice([], None, 0), dict.fromkeys(GROUPS, 0)
     place = GROUPS.index(group)
     first, total = packed.first(place), packed.counts[place]
-    end = min(begin + limit, total)
-    chosen = range(first + begin, first + end)
-    sentences = _read_sentences(session, dictionary, {packed.sentences[i] for i in chosen})
+    begin, end = min(begin, total), min(begin + limit, total)
+    chosen = packed.examples(first + begin, first + end)
+    sentences = _read_sentences(session, dictionary, {found.sentence for found in chosen})
     following = make_cursor(name, (end - 1,)) if end < total else None
-    examples = Slice([_to_example(packed, i, sentences) for i in chosen], following, total)
+    shown = [_to_example(group, begin + i, found, sentences) for i, found in enumerate(chosen)]
+    examples = Slice(shown, following, total)
     return examples, dict(zip(GROUPS, packed.counts, strict=True))
 
 
@@ -57,7 +58,7 @@ def best_examples(session: Session, dictionary: Dictionary, indices: Sequence[in
     every = _read_packed(session, dictionary, indices)
     fired = {index: packed for index, packed in every.items() if packed.strongest}
     sentences = _read_sentences(session, dictionary, {packed.strongest[0] for packed in fired.values()})
-    return {index: _to_example(packed, 0, sentences) for index, packed in fired.items()}
+    return {index: _to_example(GROUPS[0], 0, packed.example(0), sentences) for index, packed in fired.items()}
 
 
 def examples_of_sentence(
@@ -71,10 +72,11 @@ def examples_of_sentence(
     features = session.scalar(_SHOWING, {"sentence": number, **of_build})
     every = _read_packed(session, dictionary, unpack_ascending(features or b""))
     places = {index: packed.strongest.index(number) for index, packed in every.items()}
-    peaks = {index: max(packed.example(places[index]).activations.values()) for index, packed in every.items()}
+    found = {index: packed.example(places[index]) for index, packed in every.items()}
+    peaks = {index: max(example.activations.values()) for index, example in found.items()}
     strongest = sorted(every, key=lambda index: (-peaks[index], index))
     sentences = _read_sentences(session, dictionary, {number})
-    shown = [(index, _to_example(every[index], places[index], sentences)) for index in strongest[:limit]]
+    shown = [(index, _to_example(GROUPS[0], places[index], found[index], sentences)) for index in strongest[:limit]]
     return Slice(shown, None, len(every))
 
 
@@ -83,7 +85,10 @@ def find_example(session: Session, dictionary: Dictionary, index: int, number: i
     packed = _read_packed(session, dictionary, [index]).get(index)
     if packed is None or number not in packed.sentences:
         return None
-    return _to_example(packed, packed.sentences.index(number), _read_sentences(session, dictionary, {number}))
+    i = packed.sentences.index(number)
+    place = packed.group_of(i)
+    sentences = _read_sentences(session, dictionary, {number})
+    return _to_example(GROUPS[place], i - packed.first(place), packed.example(i), sentences)
 
 
 _numbers: Any = bindparam("numbers", expanding=True)
@@ -113,15 +118,13 @@ def _read_sentences(session: Session, dictionary: Dictionary, numbers: Collectio
     return {row[0]: row for row in rows_of_build(session, _SENTENCES, asked)}
 
 
-def _to_example(packed: PackedExamples, i: int, sentences: Mapping[int, Any]) -> Example:
-    """The ith of the packed examples. sentences: of _read_sentences."""
-    found = packed.example(i)
+def _to_example(group: Group, rank: int, found: PackedExample, sentences: Mapping[int, Any]) -> Example:
+    """sentences: of _read_sentences."""
     number, text, boundaries, details, offset = sentences[found.sentence]
     ends = unpack_ends(boundaries)
-    group = packed.group_of(i)
     return Example(
-        group=GROUPS[group],
-        rank=i - packed.first(group),
+        group=group,
+        rank=rank,
         sentence=number,
         text=text,
         peak=None if found.peak is None else _peak(found.peak, text, ends, found.activations),

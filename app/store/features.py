@@ -1,12 +1,13 @@
 """Features: one whole, and what is shown of several."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from app.domain import Dictionary, Feature, FeatureSummary, TokenShare
+from app.domain import Dictionary, Feature, FeatureSummary, Neighbor
 from app.errors import NotFound
 from app.store.blobs import read_statistics, unpack_statistics, unpack_top_tokens
 from app.store.tables import FeatureRow, LabelRow
@@ -26,16 +27,28 @@ _of_dictionary = FeatureRow.dictionary == bindparam("dictionary")
 _indices: Any = bindparam("indices", expanding=True)
 _WHOLE = select(*SUMMARY, FeatureRow.statistics).where(_of_dictionary, FeatureRow.index == bindparam("index"))
 _SUMMARIES = select(*SUMMARY).where(_of_dictionary, FeatureRow.index.in_(_indices))
-_TOP_TOKENS = select(FeatureRow.index, FeatureRow.top_tokens, FeatureRow.n_active_tokens).where(
-    _of_dictionary, FeatureRow.index.in_(_indices)
-)
 _NAMES = select(LabelRow.feature, LabelRow.text).where(
     LabelRow.dictionary_id == bindparam("dictionary_id"), LabelRow.is_name, LabelRow.feature.in_(_indices)
 )
 
 
-def get_feature(session: Session, dictionary: Dictionary, index: int) -> Feature:
-    """Every statistic of one feature. Raises NotFound."""
+@cache
+def _named(n: int) -> Any:
+    """Of n features what they are called by. As many parameters as features: to expand one takes as long as to ask."""
+    is_name = (
+        (LabelRow.dictionary_id == bindparam("dictionary_id"))
+        & (LabelRow.feature == FeatureRow.index)
+        & LabelRow.is_name
+    )
+    return (
+        select(FeatureRow.index, FeatureRow.n_active_tokens, FeatureRow.top_tokens, LabelRow.text)
+        .outerjoin(LabelRow, is_name)
+        .where(_of_dictionary, FeatureRow.index.in_([bindparam(f"index_{i}") for i in range(n)]))
+    )
+
+
+def get_feature(session: Session, dictionary: Dictionary, index: int, n_neighbors: int | None = None) -> Feature:
+    """Every statistic of one feature. n_neighbors: of each kind, None for all. Raises NotFound."""
     # A number outside any integer column never reaches the database.
     row = None
     if 0 <= index < dictionary.n_features:
@@ -43,7 +56,12 @@ def get_feature(session: Session, dictionary: Dictionary, index: int) -> Feature
     if row is None:
         raise NotFound(f"{dictionary.id} has features 0 to {dictionary.n_features - 1}, not {index}.")
     statistics = read_statistics(row.statistics)
-    names = feature_names(session, dictionary, [index, *statistics.neighbor_indices])
+    near = [group[:n_neighbors] for group in statistics.neighbors]
+    others = sorted({other for group in near for other, _ in group})
+    asked: dict[str, Any] = {f"index_{i}": other for i, other in enumerate((index, *others))}
+    asked |= {"dictionary": dictionary.key, "dictionary_id": dictionary.id}
+    names = {named[0]: named for named in rows_of_build(session, _named(1 + len(others)), asked)}
+    neighbors = [[_to_neighbor(names[other], value) for other, value in group] for group in near]
     return Feature(
         index=index,
         n_active_tokens=row.n_active_tokens,
@@ -51,25 +69,23 @@ def get_feature(session: Session, dictionary: Dictionary, index: int) -> Feature
         max_activation=row.max_activation,
         mean_activation=row.mean_activation,
         top_tokens=unpack_top_tokens(row.top_tokens, row.n_active_tokens),
-        **unpack_statistics(statistics, row.max_activation, row.n_active_sentences, names),
-        label=names.get(index),
+        **unpack_statistics(statistics, row.max_activation, row.n_active_sentences, neighbors),
+        label=names[index].text,
         density=row.n_active_tokens / dictionary.n_tokens,
         n_tokens=dictionary.n_tokens,
     )
+
+
+def _to_neighbor(named: Any, value: float) -> Neighbor:
+    """named: a row of _named."""
+    index, n_active_tokens, top_tokens, label = named
+    return Neighbor(index, value, label, unpack_top_tokens(top_tokens, n_active_tokens) if label is None else ())
 
 
 def feature_names(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, str]:
     """What features are called, by index; those without a label are left out."""
     asked = {"dictionary_id": dictionary.id, "indices": indices}
     return {row[0]: row[1] for row in rows_of_build(session, _NAMES, asked)}
-
-
-def top_tokens_of(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, list[TokenShare]]:
-    """The tokens that features fire on most, by index."""
-    if not indices:
-        return {}
-    rows = rows_of_build(session, _TOP_TOKENS, {"dictionary": dictionary.key, "indices": indices})
-    return {index: unpack_top_tokens(packed, n) for index, packed, n in rows}
 
 
 def get_summaries(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, FeatureSummary]:

@@ -19,11 +19,13 @@ from app.store.tables import Base, DictionaryRow
 def restrict(session: Session, person: Person) -> None:
     """From here on the session sees only the dictionaries that the person may read, and what names them by id."""
     if person.role is Role.ADMIN:
+        session.info["sees_all"] = True
         return
     given = tuple(sorted(id for id, role in person.dictionaries.items() if role.includes(Role.READ)))
     withheld = tuple(sorted(id for id, role in person.dictionaries.items() if not role.includes(Role.READ)))
     if person.role.includes(Role.READ) and not withheld and not _any_private(session):
-        return  # there is nothing that they may not read, and a session sees one state
+        session.info["sees_all"] = True  # there is nothing that they may not read, and a session sees one state
+        return
     rules = _rules(person.role.includes(Role.READ), given, withheld)
 
     @event.listens_for(session, "do_orm_execute")
@@ -49,6 +51,13 @@ def rows_of_build(session: Session, statement: Any, asked: Mapping[str, Any]) ->
     Past the session's rules, which have nothing to add to that, and past its objects: in half the time.
     """
     return session.connection().execute(statement, asked)
+
+
+def rows_of_any(session: Session, statement: Any, asked: Mapping[str, Any]) -> Result[*tuple[Any, ...]]:
+    """Plain rows of what a person may see or not: by the session's rules, as fast where it has none."""
+    if session.info.get("sees_all", False):
+        return rows_of_build(session, statement, asked)
+    return session.execute(statement, asked)
 
 
 def list_private(session: Session) -> set[str]:

@@ -1,8 +1,14 @@
 """axe-core over every page and state, in both schemes, at a desk and on the smallest phone."""
 
+from pathlib import Path
+from typing import Literal
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
+
+from tests.browser.conftest import PATIENCE
+from tests.server import run, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 STATES = (
@@ -35,6 +41,14 @@ STATES = (
     "/api/docs",
     "/nothing/here",
 )
+TEXT = "She+won+the+match+in+straight+sets."
+LIVE_STATES = (  # with the model's answer
+    f"/dictionaries/seed/live?text={TEXT}&follow=3&token=2",
+    "/dictionaries/seed/steer?feature=3&strength=2&prompt=The+best+thing&max_new_tokens=4&run=whole",
+    "/dictionaries/seed/attribute?text=She+won+the+match+in",
+    "/dictionaries/seed/find?having=She+won+the+match%0AHe+lost+it&lacking=The+soup+is+hot%0AIt+rains",
+    f"/dictionaries/seed/features/3/try?text={TEXT}",
+)
 
 
 @pytest.mark.parametrize("width", [1280, 320])
@@ -46,6 +60,46 @@ def test_axe_finds_nothing(browser: Browser, address: str, scheme: str, width: i
     found = {path: faults for path in STATES if (faults := violations(page, address + path))}
     page.close()
     assert found == {}
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 320)])
+def test_axe_finds_nothing_in_what_the_model_answers(browser: Browser, address: str, scheme: str, width: int) -> None:
+    page = browser.new_page(
+        color_scheme="dark" if scheme == "dark" else "light", viewport={"width": width, "height": 800}
+    )
+    found = {}
+    for path in LIVE_STATES:
+        page.goto(address + path)
+        page.locator("main table, .token[class*=heat-]").first.wait_for(timeout=4 * PATIENCE)  # the model loads
+        if faults := violations(page):
+            found[path] = faults
+    page.close()
+    assert found == {}
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 320)])
+def test_axe_finds_nothing_where_access_is_given(
+    browser: Browser, tmp_path: Path, scheme: Literal["light", "dark"], width: int
+) -> None:
+    made = run(["tokens", "create", "Ada", "--role", "admin"], tmp_path)
+    assert made.returncode == 0, made.stderr
+    with serving(tmp_path, "serve", "--access", "token", "--no-model") as address:
+        page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
+        page.goto(f"{address}/sign-in")
+        page.locator("#token").fill(made.stdout.split()[-1])
+        page.locator("main button").click()
+        page.goto(f"{address}/admin")
+        tokens, people = (
+            page.locator(f"section[aria-labelledby={name}] form.filters") for name in ("tokens", "people")
+        )
+        people.locator("input[name=name]").fill("Ben")
+        people.get_by_role("button").click()
+        page.get_by_role("button", name="Take away").wait_for()
+        tokens.locator("input[name=name]").fill("a notebook")
+        tokens.get_by_role("button").click()
+        page.locator("#secret").wait_for()
+        assert violations(page) == []
+        page.close()
 
 
 def test_axe_finds_nothing_in_what_opens(browser: Browser, address: str) -> None:

@@ -27,6 +27,20 @@ def remove_all(page: Page) -> None:
         expect(page.locator("#labels .done")).to_contain_text("Removed")
 
 
+def test_what_was_done_is_in_view_and_in_focus_on_a_phone(phone: Page, address: str) -> None:
+    phone.goto(f"{address}{FEATURES}/8")
+    for number in range(4):
+        add_label(phone, f"name {number}, which takes more than one line of a phone", "Ada")
+        expect(phone.locator("#labels .done")).to_contain_text(f"name {number}")
+    phone.locator("#label-new").scroll_into_view_if_needed()
+    phone.get_by_role("button", name="Remove “name 0").click()
+    done = phone.locator("#labels .done")
+    expect(done).to_contain_text("Removed")
+    expect(done).to_be_focused()
+    expect(done).to_be_in_viewport(ratio=1)
+    remove_all(phone)
+
+
 def test_a_label_is_added_edited_starred_undone_and_found(page: Page, address: str) -> None:
     page.goto(f"{address}{FEATURES}/5")
     add_label(page, "a first name", "Ada")
