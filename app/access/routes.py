@@ -42,7 +42,8 @@ class Needs:
 
 
 class LiveCall:
-    """A dependency: one more live call of whoever asks, refused where they have had too many. Raises TooMany."""
+    """A dependency: one more live call of whoever asks. Raises TooMany where they have had too many, and Busy where
+    the model has: here, so that a call is refused before it waits for a thread."""
 
     async def __call__(self, request: Request) -> None:
         # The empty form of a live page runs nothing.
@@ -50,6 +51,8 @@ class LiveCall:
             return
         person: Person = request.state.visit.person
         door = doorkeeper(request)
+        if request.method not in SAFE_METHODS:  # a page with its form filled in may run nothing yet
+            (await served_models(request)).thread.check_room()
         if door.live is not None and person is not OWNER:
             door.live.take(person.name or client_address(request, door.proxies))
 

@@ -42,7 +42,8 @@ class ModelThread:
 
     def __init__(self, max_waiting: int) -> None:
         self.max_waiting = max_waiting
-        self._admitted = threading.BoundedSemaphore(max_waiting)
+        self._door = threading.Lock()
+        self._n_admitted = 0
         self._steps: deque[_Step] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -58,14 +59,21 @@ class ModelThread:
             self.leave()
 
     def enter(self) -> None:
-        if not self._admitted.acquire(blocking=False):
+        with self._door:
+            self.check_room()
+            self._n_admitted += 1
+
+    def leave(self) -> None:
+        with self._door:
+            self._n_admitted -= 1
+
+    def check_room(self) -> None:
+        """Raises Busy where `enter` would now; takes no place, and waits for nothing."""
+        if self._n_admitted >= self.max_waiting:
             raise Busy(
                 f"{self.max_waiting} requests are at the model already (the setting max_waiting); "
                 "try again in a few seconds."
             )
-
-    def leave(self) -> None:
-        self._admitted.release()
 
     @property
     def n_waiting(self) -> int:

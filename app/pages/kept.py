@@ -25,12 +25,13 @@ P = ParamSpec("P")
 
 
 class KeptPages:
-    """The pages looked at last, at most `most` bytes of them (0: none)."""
+    """The pages looked at last, at most `most` bytes of them (0: none), each for so many seconds."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, seconds: float = SECONDS) -> None:
         self.most = most
+        self.seconds = seconds
         self._pages: OrderedDict[Hashable, tuple[object, float, bytes]] = OrderedDict()
-        self._size = 0
+        self.size = 0
         self._lock = Lock()
 
     def find(self, key: Hashable, version: object) -> bytes | None:
@@ -38,7 +39,7 @@ class KeptPages:
             made = self._pages.get(key)
             if made is None:
                 return None
-            if made[0] != version or monotonic() - made[1] > SECONDS:
+            if made[0] != version or self._is_old(key):
                 self._drop(key)
                 return None
             self._pages.move_to_end(key)
@@ -49,13 +50,17 @@ class KeptPages:
         with self._lock:
             self._drop(key)
             self._pages[key] = version, monotonic(), page
-            self._size += len(page)
-            while self._size > self.most:
+            self.size += len(page)
+            # Those that are too old to be shown again go first, so that the memory is taken by what is looked at.
+            while self._pages and (self.size > self.most or self._is_old(next(iter(self._pages)))):
                 self._drop(next(iter(self._pages)))
+
+    def _is_old(self, key: Hashable) -> bool:
+        return monotonic() - self._pages[key][1] > self.seconds
 
     def _drop(self, key: Hashable) -> None:
         if (made := self._pages.pop(key, None)) is not None:
-            self._size -= len(made[2])
+            self.size -= len(made[2])
 
 
 def kept(show: Callable[P, HTMLResponse]) -> Callable[P, HTMLResponse]:

@@ -13,6 +13,7 @@ from app.domain import Dictionary, Example, Group, Peak, Slice
 from app.store.blobs import unpack_ascending, unpack_ends
 from app.store.cursors import make_cursor, read_cursor
 from app.store.example_blobs import PackedExample, PackedExamples
+from app.store.number_lists import among
 from app.store.search_index import first_place
 from app.store.tables import FeatureExamplesRow, SearchedSentenceRow, SentenceRow
 from app.store.visible import rows_of_build
@@ -91,13 +92,12 @@ def find_example(session: Session, dictionary: Dictionary, index: int, number: i
     return _to_example(GROUPS[place], i - packed.first(place), packed.example(i), sentences)
 
 
-_numbers: Any = bindparam("numbers", expanding=True)
 _PACKED = select(FeatureExamplesRow.feature, FeatureExamplesRow.packed).where(
-    FeatureExamplesRow.dictionary == bindparam("dictionary"), FeatureExamplesRow.feature.in_(_numbers)
+    FeatureExamplesRow.dictionary == bindparam("dictionary"), among(FeatureExamplesRow.feature, "numbers")
 )
 _SENTENCES = select(
     *(SentenceRow.number, SentenceRow.text, SentenceRow.boundaries, SentenceRow.details, SentenceRow.offset)
-).where(SentenceRow.dictionary == bindparam("dictionary"), SentenceRow.number.in_(_numbers))
+).where(SentenceRow.dictionary == bindparam("dictionary"), among(SentenceRow.number, "numbers"))
 _SHOWING = select(SearchedSentenceRow.features).where(
     SearchedSentenceRow.sentence == bindparam("sentence"),
     SearchedSentenceRow.id.between(bindparam("first"), bindparam("last")),

@@ -1,7 +1,6 @@
 """Features: one whole, and what is shown of several."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -10,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.domain import Dictionary, Feature, FeatureSummary, Neighbor
 from app.errors import NotFound
 from app.store.blobs import read_statistics, unpack_statistics, unpack_top_tokens
+from app.store.number_lists import among
 from app.store.tables import FeatureRow, LabelRow
 from app.store.visible import rows_of_build
 
@@ -24,27 +24,20 @@ SUMMARY = (
 )
 # Built once: building a statement anew for each page takes longer than running it.
 _of_dictionary = FeatureRow.dictionary == bindparam("dictionary")
-_indices: Any = bindparam("indices", expanding=True)
 _WHOLE = select(*SUMMARY, FeatureRow.statistics).where(_of_dictionary, FeatureRow.index == bindparam("index"))
-_SUMMARIES = select(*SUMMARY).where(_of_dictionary, FeatureRow.index.in_(_indices))
+_SUMMARIES = select(*SUMMARY).where(_of_dictionary, among(FeatureRow.index, "indices"))
 _NAMES = select(LabelRow.feature, LabelRow.text).where(
-    LabelRow.dictionary_id == bindparam("dictionary_id"), LabelRow.is_name, LabelRow.feature.in_(_indices)
+    LabelRow.dictionary_id == bindparam("dictionary_id"), LabelRow.is_name, among(LabelRow.feature, "indices")
 )
-
-
-@cache
-def _named(n: int) -> Any:
-    """Of n features what they are called by. As many parameters as features: to expand one takes as long as to ask."""
-    is_name = (
-        (LabelRow.dictionary_id == bindparam("dictionary_id"))
-        & (LabelRow.feature == FeatureRow.index)
-        & LabelRow.is_name
-    )
-    return (
-        select(FeatureRow.index, FeatureRow.n_active_tokens, FeatureRow.top_tokens, LabelRow.text)
-        .outerjoin(LabelRow, is_name)
-        .where(_of_dictionary, FeatureRow.index.in_([bindparam(f"index_{i}") for i in range(n)]))
-    )
+_is_name = (
+    (LabelRow.dictionary_id == bindparam("dictionary_id")) & (LabelRow.feature == FeatureRow.index) & LabelRow.is_name
+)
+# What features are called by: the label, or the tokens that they fire on most.
+_NAMED = (
+    select(FeatureRow.index, FeatureRow.n_active_tokens, FeatureRow.top_tokens, LabelRow.text)
+    .outerjoin(LabelRow, _is_name)
+    .where(_of_dictionary, among(FeatureRow.index, "indices"))
+)
 
 
 def get_feature(session: Session, dictionary: Dictionary, index: int, n_neighbors: int | None = None) -> Feature:
@@ -58,9 +51,8 @@ def get_feature(session: Session, dictionary: Dictionary, index: int, n_neighbor
     statistics = read_statistics(row.statistics)
     near = [group[:n_neighbors] for group in statistics.neighbors]
     others = sorted({other for group in near for other, _ in group})
-    asked: dict[str, Any] = {f"index_{i}": other for i, other in enumerate((index, *others))}
-    asked |= {"dictionary": dictionary.key, "dictionary_id": dictionary.id}
-    names = {named[0]: named for named in rows_of_build(session, _named(1 + len(others)), asked)}
+    asked = {"dictionary": dictionary.key, "dictionary_id": dictionary.id, "indices": [index, *others]}
+    names = {named[0]: named for named in rows_of_build(session, _NAMED, asked)}
     neighbors = [[_to_neighbor(names[other], value) for other, value in group] for group in near]
     return Feature(
         index=index,
@@ -77,7 +69,7 @@ def get_feature(session: Session, dictionary: Dictionary, index: int, n_neighbor
 
 
 def _to_neighbor(named: Any, value: float) -> Neighbor:
-    """named: a row of _named."""
+    """named: a row of _NAMED."""
     index, n_active_tokens, top_tokens, label = named
     return Neighbor(index, value, label, unpack_top_tokens(top_tokens, n_active_tokens) if label is None else ())
 

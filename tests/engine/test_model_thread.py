@@ -96,7 +96,10 @@ def test_a_request_too_many_is_refused_at_once(thread: ModelThread) -> None:
     with pytest.raises(Busy, match="max_waiting") as refused, thread.admit():
         pass
     assert refused.value.retry_after > 0
+    with pytest.raises(Busy, match="max_waiting"):
+        thread.check_room()
     thread.leave()
+    thread.check_room()
     with thread.admit():
         pass
 

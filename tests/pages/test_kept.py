@@ -1,5 +1,6 @@
 """Pages that are shown again are those that would be made."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -72,3 +73,11 @@ def test_no_more_is_kept_than_there_is_room_for() -> None:
     assert pages.find("small", "now") == b"x"
     assert pages.find("small", "later") is None
     assert pages.find("small", "now") is None
+
+
+def test_pages_too_old_to_be_shown_again_take_no_memory() -> None:
+    pages = KeptPages(most=100, seconds=0.0)
+    for number in range(5):
+        pages.keep(number, "now", b"x" * 10)
+        time.sleep(0.001)
+    assert pages.size <= 10

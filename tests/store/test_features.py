@@ -11,8 +11,9 @@ from app.settings import database_url
 from app.store.database import Database
 from app.store.feature_list import NO_FILTER, FeatureFilter, list_features
 from app.store.feature_order import Sort
-from app.store.features import get_feature
+from app.store.features import get_feature, get_summaries
 from tests.conftest import Indexed
+from tests.pages.test_weight import statements
 from tests.tiny import DEAD, N_FEATURES
 
 
@@ -113,3 +114,11 @@ def test_a_feature_that_is_not_there_is_named(session: Session, indexed: Indexed
 def test_a_dead_feature_sorts_last_by_density(session: Session, indexed: Indexed) -> None:
     page = list_features(session, indexed.dictionary, NO_FILTER, Sort.DENSITY_DESCENDING, None, 200)
     assert page.items[-1].index == DEAD
+
+
+def test_lists_of_any_length_are_one_statement(session: Session, indexed: Indexed) -> None:
+    with statements() as asked:
+        for indices in ([5], [1, 5, 3], [], range(100_000)):
+            found = get_summaries(session, indexed.dictionary, indices)
+            assert sorted(found) == sorted(set(indices) & set(range(N_FEATURES)))
+    assert len({statement for statement in asked if "features" in statement}) == 1
