@@ -13,6 +13,7 @@ class SearchHit:
     marks: ascending (start, end) of the snippet, the words that were looked for. n_examples: how many of its
     strongest examples hold them, of those that the search read; where metadata matched, how many have them there.
     tokens: the most telling that it fires on, where it has no label. sentence: one whose metadata matched.
+    number: of the sentence that the snippet or the metadata is of.
     """
 
     dictionary: str
@@ -24,6 +25,7 @@ class SearchHit:
     n_examples: int
     tokens: Sequence[str] = ()
     sentence: str | None = None
+    number: int | None = None
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ class SearchPage:
     is_complete: bool
     kinds: Sequence[Facet]
     facets: Sequence[Facet]
+    is_by_examples: bool
     next_href: str | None
     find_href: str | None
 
@@ -87,7 +88,7 @@ def show_search(
     one = next((d for d in known if d.id == dictionary or len(known) == 1), None)
     find_href = f"/dictionaries/{one.id}/find" if one is not None and models.unavailable(one) is None else None
     if not q.strip():
-        return render("search.html", SearchPage(asked, known, [], 0, True, [], [], None, find_href))
+        return render("search.html", SearchPage(asked, known, [], 0, True, [], [], False, None, find_href))
     found = search(session, q, dictionary or None, kind or None, cursor or None, ROWS)
     titles = {each.id: each.title for each in known}
     hits = [ShownHit(h, titles[h.dictionary], _why(h), cut(h.snippet, h.marks)) for h in found.hits.items]
@@ -99,6 +100,7 @@ def show_search(
         is_complete=found.is_complete,
         kinds=_kinds(asked, found),
         facets=_dictionaries(asked, found, known),
+        is_by_examples=not kind and not cursor and not {"label", "token"} & found.kinds.keys(),
         next_href=asked.address(cursor=found.hits.next) if found.hits.next else None,
         find_href=find_href,
     )

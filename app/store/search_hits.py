@@ -49,7 +49,9 @@ def describe_hits(
     for found in page:
         key, index = found.feature
         feature = features[key][index]
-        text, details = sentences.get(found.where, ("", {}))
+        number, text, details = (
+            sentences.get(found.where, (None, "", {})) if found.kind in (TEXT, METADATA) else (None, "", {})
+        )
         if found.kind == TEXT:
             snippet, marks = excerpt(text, query)
         else:
@@ -71,6 +73,7 @@ def describe_hits(
                 n_examples=found.n_examples,
                 tokens=[t.token for t in telling_tokens(feature.top_tokens)] if feature.label is None else (),
                 sentence=excerpt(text, query)[0] if found.kind == METADATA else None,
+                number=number,
             )
         )
     return hits
@@ -82,14 +85,16 @@ def _labels(session: Session, ids: Collection[int]) -> dict[int, str]:
     return dict(session.execute(select(LabelRow.id, LabelRow.text).where(LabelRow.id.in_(ids))).all())
 
 
-def _sentences(session: Session, ids: Collection[int]) -> dict[int, tuple[str, Mapping[str, Any]]]:
-    """Text and metadata of searched sentences."""
+def _sentences(session: Session, ids: Collection[int]) -> dict[int, tuple[int, str, Mapping[str, Any]]]:
+    """Number, text and metadata of searched sentences."""
     if not ids:
         return {}
     chosen = SearchedSentenceRow
     sentence = and_(SentenceRow.dictionary == key_of(chosen.id), SentenceRow.number == chosen.sentence)
-    query = select(chosen.id, SentenceRow.text, SentenceRow.details).join(SentenceRow, sentence)
-    return {id: (text, details) for id, text, details in session.execute(query.where(chosen.id.in_(ids)))}
+    query = select(chosen.id, chosen.sentence, SentenceRow.text, SentenceRow.details).join(SentenceRow, sentence)
+    return {
+        id: (number, text, details) for id, number, text, details in session.execute(query.where(chosen.id.in_(ids)))
+    }
 
 
 def excerpt(text: str, query: SearchQuery) -> tuple[str, list[tuple[int, int]]]:

@@ -40,7 +40,7 @@
     const find = event.target.closest(".find");
     if (find && /^(Arrow(Up|Down)|Escape)$/.test(event.key)) {
       // From the box into its best matches, and out of them.
-      const places = [...find.querySelectorAll("input[type=search], li:nth-child(-n+8) a")];
+      const places = [...find.querySelectorAll("input[type=search], li:nth-child(-n+8) a.feature")];
       const by = event.key === "ArrowDown" ? 1 : -1;
       if (event.key === "Escape") event.target.blur();
       else places[Math.max(0, places.indexOf(event.target) + by)]?.focus();

@@ -26,5 +26,22 @@ def test_a_hit_says_what_the_feature_is_called_and_how_it_was_found(browse: Any,
     assert "of its strongest examples" in hit.css_first("span.quiet").text()
 
 
+def test_a_sentence_that_was_found_leads_to_what_else_fires_on_it(browse: Any) -> None:
+    for kind in ("text", "metadata"):
+        hit = browse(f"/search?q=tennis&kind={kind}").all(".hits li")[0]
+        page = browse(hit.css_first(".sentence a").attributes["href"])
+        assert hit.css_first(".index").text() in [row.css_first(".index").text() for row in page.all("tr[data-row]")]
+
+
+def test_words_of_no_label_and_no_token_say_how_their_features_are_ordered(browse: Any, ask: Any) -> None:
+    said = set()
+    for q in ("the", "tennis", "of+kitchen", "emoji", "zzzzzzz"):
+        kinds = ask(f"/search?q={q}")[1]["facets"]["kinds"].keys()
+        by_examples = bool(kinds) and not kinds & {"label", "token"}
+        assert bool(browse(f"/search?q={q}").all("#results .why")) == by_examples
+        said.add(by_examples)
+    assert said == {True, False}
+
+
 def test_a_search_in_one_dictionary_leads_to_finding_by_examples(browse: Any) -> None:
     assert browse("/search").all("a[href='/dictionaries/tiny/find']")
