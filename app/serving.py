@@ -14,7 +14,7 @@ from app.engine.patience import Patience
 from app.roles import Person
 from app.settings import Settings
 from app.store.audit import audited
-from app.store.visible import restrict
+from app.store.visible import restrict, restrict_unasked
 
 if TYPE_CHECKING:
     from app.engine.runtime import Runtime
@@ -46,7 +46,7 @@ def write_session(request: Request) -> Iterator[Session]:
     """One transaction, with its entry in the audit log."""
     person: Person = request.state.visit.person
     with cast("Database", request.app.state.database).write() as session:
-        restrict(session, person)
+        restrict_unasked(session, person)
         with audited(session, person, f"{request.method} {own_path(request)}"):
             yield session
 

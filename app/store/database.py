@@ -18,9 +18,11 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.errors import Busy, Conflict, Invalid
 from app.store.failures import describe_failure
+from app.store.turns import Turn, Turns
 
 SCHEMA = "0005"  # the newest revision in migrations/versions
 BUSY_SECONDS = 10
+TURN_SECONDS = 30  # for the writers of this process that came before
 MIGRATION_SECONDS = 600  # how long a process waits for another one that migrates
 READERS = 40  # connections of one process: as many as the server has threads that answer, so that none waits for one
 WRITERS = 8
@@ -52,6 +54,7 @@ class Database:
             raise Invalid(_unusable(url, error)) from error
         self._watcher: Any = None
         self._watch_lock = Lock()
+        self._turns = Turns()
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         reads = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._reading = self.engine.execution_options(**reads)
@@ -77,9 +80,14 @@ class Database:
         """A session in one transaction, committed at the end, undone where an error leaves it.
 
         Writers queue, one at a time over all processes: what one reads before it writes no other changes meanwhile.
+        The session is in the queue from its first statement on.
         """
-        with self.errors(), Session(self._writing) as session, session.begin():
-            yield session
+        turn = Turn(self._turns)
+        try:
+            with self.errors(), Session(self._writing.execution_options(turn=turn)) as session, session.begin():
+                yield session
+        finally:
+            turn.end()
 
     def version(self) -> object:
         """The same for as long as nobody commits anything, in this process or another; another one afterwards."""
@@ -251,6 +259,7 @@ def _prepare_sqlite(engine: Engine, seconds: int | None) -> None:
         if seconds is not None:
             connection.info["until"] = time.monotonic() + seconds
         options = connection.get_execution_options()
+        _take_turn(connection)
         if not options.get("outside_transaction", False):
             connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes", False) else "BEGIN")
 
@@ -260,5 +269,13 @@ def _prepare_postgresql(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        _take_turn(connection)
         if connection.get_execution_options().get("writes", False):
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
+
+
+def _take_turn(connection: Connection) -> None:
+    """Among the writers of this process; only one of them waits for those of others."""
+    turn: Turn | None = connection.get_execution_options().get("turn")
+    if turn is not None and not turn.take(TURN_SECONDS):
+        raise Busy("Many are writing at once; try again in a moment.")
