@@ -19,10 +19,8 @@ from app.roles import Role
 from app.store.database import Database
 from app.store.tokens import create_token
 from tests.conftest import index_tiny
-from tests.server import serving
+from tests.server import environment, serving
 from tests.tiny import make_tiny
-
-LEFT_OUT = "positive_data_acceptance"  # some rules are more than a schema can say: whose page a cursor continues
 
 
 def main() -> None:
@@ -63,7 +61,6 @@ def _run(address: str, secret: str, cases: int, seed: int, folder: Path) -> int:
         "--header",
         f"Authorization: Bearer {secret}",
         "--checks=all",
-        f"--exclude-checks={LEFT_OUT}",
         "--request-timeout=60",
         f"--max-examples={each}",
         f"--seed={seed}",
@@ -72,7 +69,11 @@ def _run(address: str, secret: str, cases: int, seed: int, folder: Path) -> int:
         "--report=ndjson",
         f"--report-ndjson-path={folder / 'events.ndjson'}",
     ]
-    done = subprocess.run(command, cwd=folder, check=False, text=True, capture_output=True)
+    # 428 asks for a version that the schema leaves out, since its absence has an answer of its own.
+    accepted = json.dumps(["2xx", "3xx", "401", "403", "404", "409", "428", "429", "503"])
+    (folder / "schemathesis.toml").write_text(f"[checks.positive_data_acceptance]\nexpected-statuses = {accepted}\n")
+    environ = environment() | {"SCHEMATHESIS_HOOKS": "tests.fuzz_hooks"}
+    done = subprocess.run(command, cwd=folder, env=environ, check=False, text=True, capture_output=True)
     print(done.stdout)
     print(done.stderr, file=sys.stderr)
     found = re.search(r"([\d,]+) generated", done.stdout)

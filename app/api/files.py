@@ -63,7 +63,7 @@ def import_label_file(
     session: WriteSession,
     person: CurrentPerson,
     format: LabelFormat,
-    content: Annotated[bytes, Body(media_type="text/csv", description="The file, as CSV or JSON lines.")],
+    content: Annotated[bytes, Body(min_length=1, media_type="text/csv", description="The file, as CSV or JSON lines.")],
     dry_run: Annotated[bool, Query(description="Only say what would change.")] = False,
     author: Annotated[str, Query(max_length=100, description="Who imports, where nobody is signed in.")] = "import",
 ) -> ImportReport:

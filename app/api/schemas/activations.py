@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # typing's own tells pydantic too little before Python 3.12
 
-from app.api.schemas.shape import Shape
+from app.api.schemas.shape import Shape, Text, Whole
 from app.live import Ranking
 
 
@@ -14,9 +14,9 @@ class ActivationsRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    texts: list[str] = Field(min_length=1, examples=[["She won the match in straight sets."]])
-    top_k: int = Field(default=10, ge=1, le=100, description="Strongest features a token.")
-    features: list[int] | None = Field(
+    texts: list[Text] = Field(min_length=1, examples=[["She won the match in straight sets."]])
+    top_k: Whole = Field(default=10, ge=1, le=100, description="Strongest features a token.")
+    features: list[Whole] | None = Field(
         default=None, max_length=100, description="Report these features at every token, instead of the strongest."
     )
     rank_by: Ranking = Field(
@@ -78,9 +78,9 @@ class NextTokensRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    text: str = Field(examples=["She won the match in straight"])
-    position: int = Field(ge=0, description="The token after which to predict, counted from 0.")
-    top_k: int = Field(default=10, ge=1, le=100)
+    text: Text = Field(examples=["She won the match in straight"])
+    position: Whole = Field(ge=0, description="The token after which to predict, counted from 0.")
+    top_k: Whole = Field(default=10, ge=1, le=100)
 
 
 class NextToken(Shape):

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.schemas.activations import NextToken
-from app.api.schemas.shape import Shape
+from app.api.schemas.shape import Shape, Text, Whole
 
 
 class AttributionRequest(BaseModel):
@@ -11,11 +11,15 @@ class AttributionRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    text: str = Field(examples=["She won the match in straight"])
-    position: int | None = Field(default=None, description="The token after which; null for the last.")
-    target: int | str | None = Field(default=None, description="A token's id or text; null for the likeliest.")
-    versus: int | str | None = Field(default=None, description="Explain the difference to this token's logit.")
-    n: int = Field(default=10, description="Features to ablate: those that contribute most, either way.")
+    text: Text = Field(examples=["She won the match in straight"])
+    position: Whole | None = Field(default=None, description="The token after which; null for the last.")
+    target: Whole | str | None = Field(default=None, description="A token's id or text; null for the likeliest.")
+    versus: Whole | str | None = Field(default=None, description="Explain the difference to this token's logit.")
+    n: Whole = Field(
+        default=10,
+        json_schema_extra={"minimum": 1},
+        description="Features to ablate: those that contribute most, either way.",
+    )
 
 
 class FeatureContribution(Shape):

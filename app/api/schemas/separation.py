@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.schemas.shape import Shape
+from app.api.schemas.shape import Shape, Text, Whole
 
 
 class SeparationRequest(BaseModel):
@@ -10,9 +10,13 @@ class SeparationRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    having: list[str] = Field(alias="with", examples=[["She won the match.", "He served an ace."]])
-    lacking: list[str] = Field(alias="without", examples=[["Chop the onions.", "It rained all day."]])
-    limit: int = Field(default=20, ge=1, le=200)
+    having: list[Text] = Field(
+        alias="with", json_schema_extra={"minItems": 1}, examples=[["She won the match.", "He served an ace."]]
+    )
+    lacking: list[Text] = Field(
+        alias="without", json_schema_extra={"minItems": 1}, examples=[["Chop the onions.", "It rained all day."]]
+    )
+    limit: Whole = Field(default=20, ge=1, le=200)
 
 
 class SeparatingFeature(Shape):

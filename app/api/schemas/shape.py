@@ -1,6 +1,18 @@
 """What every JSON shape shares, and the shape of an error. Every number is finite; what was not measured is null."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# Of a strict body: JSON has one kind of number, and 3.0 is 3 there.
+Whole = Annotated[int, BeforeValidator(_whole)]
+# To run: more than space. What `json_schema_extra` says in these shapes the engine checks, in words of its own.
+Text = Annotated[str, Field(json_schema_extra={"pattern": r"\S"})]
 
 
 class Shape(BaseModel):

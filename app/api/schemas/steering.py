@@ -3,16 +3,18 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from app import live
-from app.api.schemas.shape import Shape
+from app.api.schemas.shape import Shape, Text, Whole
+from app.engine.requests import MOST_STRENGTH, MOST_TEMPERATURE
 from app.live import Mode, Side, Where
 
 
 class FeatureStrength(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    index: int
+    index: Whole
     strength: float = Field(
-        description="In units of the feature's largest activation in the index: 1 is as strong as ever seen there."
+        json_schema_extra={"minimum": -MOST_STRENGTH, "maximum": MOST_STRENGTH},
+        description="In units of the feature's largest activation in the index: 1 is as strong as ever seen there.",
     )
     mode: Mode = Field(
         default=Mode.ADD,
@@ -26,17 +28,21 @@ class SteeringRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    prompt: str = Field(examples=["The best thing about summer is"])
-    features: list[FeatureStrength]
+    prompt: Text = Field(examples=["The best thing about summer is"])
+    features: list[FeatureStrength] = Field(json_schema_extra={"minItems": 1})
     where: Where = Field(
         default=Where.ALL,
         strict=False,
         description="`all` steers at every token but BOS, `generated` from the prompt's last token on.",
     )
-    max_new_tokens: int = 40
-    temperature: float = Field(default=0.8, description="0 takes the likeliest token each time.")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Of the first sample; the others follow.")
-    n_samples: int = 1
+    max_new_tokens: Whole = Field(default=40, json_schema_extra={"minimum": 1})
+    temperature: float = Field(
+        default=0.8,
+        json_schema_extra={"minimum": 0, "maximum": MOST_TEMPERATURE},
+        description="0 takes the likeliest token each time.",
+    )
+    seed: Whole = Field(default=0, ge=0, le=2**31 - 1, description="Of the first sample; the others follow.")
+    n_samples: Whole = Field(default=1, json_schema_extra={"minimum": 1})
     controls: bool = Field(
         default=False, description="Also write as much steered in a random direction, and by other live features."
     )
