@@ -5,9 +5,11 @@ python -m bench.live [--only large demo] [--threads N]
 `large` is a GPT-2 small with seeded weights and an SAE of 24,576 features at block 8; `demo` is the bundled pair.
 A real server is started for each. ratio: the median of one call with a text of 32 tokens over the median of the bare
 forward up to the hook and encode of the same text, in turns within this run (extra_ms: their difference). speedup_32:
-calls a second with 32 clients over calls a second of one. page_ratio: the 95th percentile of a feature page's time
-under those 32 clients over the same at rest. steer_ratio: steered tokens a second (base and steered text together) over
-those of transformers' generate. The last line is JSON.
+calls a second with 32 clients, all in one other process, over calls a second of one of them; possible_32: how much
+faster the bare computation, here, takes 32 texts as one batch than one by one: all that batching could give if the
+server took no time. page_ratio: the 95th percentile of a feature page's time under those 32 clients over the same at
+rest. steer_ratio: steered tokens a second (base and steered text together) over those of transformers' generate. The
+last line is JSON.
 """
 
 import argparse
@@ -33,11 +35,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from app.domain import Dictionary
+from app.engine.activations import encode_windows
 from app.engine.hook_points import parse_hook_point
 from app.engine.loaded_models import Loaded, LoadedModels
 from app.engine.model_files import load_language_model
 from app.engine.patience import Patience
 from app.engine.steering import steer
+from app.engine.tokens import windows
 from app.live import Mode, RawStrength, SteeringRequest, SteeringSummary
 from app.store.database import Database
 from app.store.dictionaries import get_dictionary
@@ -48,6 +52,7 @@ TOKENS = 32
 ALONE = 40  # calls one after another
 CLIENTS = 32
 EACH = 6  # calls of each client
+CLIENTS_START = 0.5  # seconds until their process asks
 PAGES = 60
 NEW_TOKENS = 48
 COMMON = (
@@ -95,12 +100,13 @@ def measure(name: str, folder: Path, threads: int) -> dict[str, float]:
     with loads.use(dictionary, Patience(600)) as loaded, serving(database, extra) as address:
         call, get = caller(address, dictionary), getter(address, dictionary)
         bare_ms, call_ms = in_turns([lambda text: bare(loaded, text), call], texts(loaded, ALONE))
-        alone = ALONE / timed(lambda: [call(text) for text in texts(loaded, ALONE)])
+        alone = ALONE / clients(address, dictionary, texts(loaded, ALONE), 1)
         at_rest = percentile([timed(get) for _ in range(PAGES)], 0.95)
         together, under_load = with_clients(address, dictionary, loaded, get)
         return {
             "ratio": call_ms / bare_ms,
             "speedup_32": together / alone,
+            "possible_32": possible(loaded, texts(loaded, CLIENTS, seed=2)),
             "p50_ms": call_ms,
             "extra_ms": call_ms - bare_ms,
             "calls_a_second_32": together,
@@ -171,10 +177,22 @@ def bare(loaded: Loaded, text: str) -> None:
     loaded.sae.encode(stream[0, len(loaded.bos) :])
 
 
+def possible(loaded: Loaded, asked: list[str]) -> float:
+    """Times as fast as one by one that a batch of all the texts is: medians of five, in turns."""
+    cut = [windows(loaded.model.tokenizer, text, loaded.window_tokens)[0] for text in asked]
+    ways: list[Callable[[], object]] = [
+        lambda: [encode_windows(loaded, [window]) for window in cut],
+        lambda: encode_windows(loaded, cut),
+    ]
+    times = [[timed(way) for way in ways] for _ in range(5)]
+    one_by_one, together = (statistics.median(seconds) for seconds in zip(*times, strict=True))
+    return float(one_by_one / together)
+
+
 def caller(address: str, dictionary: Dictionary) -> Callable[[str], None]:
     """Posts a text over a connection of its own and reads the answer."""
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=300)
-    path = f"/api/v1/dictionaries/{dictionary.id}/activations"
+    path = activations_path(dictionary)
 
     def call(text: str) -> None:
         body = json.dumps({"texts": [text]})
@@ -184,6 +202,10 @@ def caller(address: str, dictionary: Dictionary) -> Callable[[str], None]:
         assert answer.status == 200, content[:500]
 
     return call
+
+
+def activations_path(dictionary: Dictionary) -> str:
+    return f"/api/v1/dictionaries/{dictionary.id}/activations"
 
 
 def getter(address: str, dictionary: Dictionary) -> Callable[[], None]:
@@ -210,28 +232,32 @@ def in_turns(ways: list[Callable[[str], None]], asked: list[str]) -> list[float]
     return [statistics.median(kept[3:]) for kept in times]
 
 
+def clients(address: str, dictionary: Dictionary, asked: list[str], n: int) -> float:
+    """The seconds in which n clients at once have had all texts run."""
+    bodies = "\n".join(json.dumps({"texts": [text]}) for text in asked)
+    asking = [
+        sys.executable,
+        "-m",
+        "bench.live_clients",
+        urlsplit(address).netloc,
+        activations_path(dictionary),
+        str(n),
+    ]
+    ran = subprocess.run(asking, input=bodies, stdout=subprocess.PIPE, text=True, check=True)
+    return float(ran.stdout)
+
+
 def with_clients(address: str, dictionary: Dictionary, loaded: Loaded, get: Callable[[], None]) -> tuple[float, float]:
     """Calls a second of CLIENTS clients at once, and the 95th percentile of a page's seconds meanwhile."""
     asked = texts(loaded, CLIENTS * EACH, seed=1)
-
-    def client(n: int) -> None:
-        call = caller(address, dictionary)
-        for text in asked[n * EACH : (n + 1) * EACH]:
-            call(text)
-
-    def run() -> None:
-        threads = [threading.Thread(target=client, args=(n,)) for n in range(CLIENTS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    seconds = timed(run)  # without anybody browsing
-    loading = threading.Thread(target=run)
+    seconds = clients(address, dictionary, asked, CLIENTS)  # without anybody browsing
+    loading = threading.Thread(target=clients, args=(address, dictionary, asked * 3, CLIENTS))
     loading.start()
+    time.sleep(CLIENTS_START)
     pages: list[float] = []
     while loading.is_alive() and len(pages) < PAGES:
         pages.append(timed(get))
+    assert loading.is_alive() or len(pages) > PAGES // 2, "too few pages under load to tell"
     loading.join()
     return CLIENTS * EACH / seconds, percentile(pages, 0.95)
 

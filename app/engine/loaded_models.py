@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from app.engine.language_model import Change, LanguageModel
     from app.engine.sae import Sae
 
-KEPT = 2  # the model and the SAE used last stay, whatever their size
 A_LOAD = 3600.0  # seconds that a load in the background may take
 Key = tuple[str, ...]  # "model" or "SAE", its source, and how it is loaded
 
@@ -173,10 +172,12 @@ class LoadedModels:
             held.loading.release()
 
     def _drop(self) -> None:
-        """What failed to load, and the least recently used above `memory`; never what a request holds."""
+        """What failed to load, and the least recently used above `memory`; never what a request holds, nor the model
+        and the SAE used last, whatever their size."""
         for key in [key for key, held in self._held.items() if held.users == 0 and held.value is None]:
             del self._held[key]
-        for key in list(self._held)[:-KEPT]:
+        last = {key[0]: key for key in self._held}.values()  # of each kind
+        for key in [key for key in self._held if key not in last]:
             if self.n_bytes() <= self.memory:
                 break
             if self._held[key].users == 0:
