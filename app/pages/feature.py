@@ -28,7 +28,9 @@ from app.store.features import get_feature
 router = APIRouter(dependencies=[needs(Role.READ)])
 EXAMPLES = 20  # a page; full sentences are heavier
 FULL_EXAMPLES = 10
-MOST_EXAMPLES = 24_000  # bytes of them: where a feature fires on nearly every token, a page has fewer
+# Bytes that examples may weigh, and of these what a field of metadata and a label weigh at most beside them: where a
+# feature fires on nearly every token, a page has fewer examples.
+MOST_EXAMPLES, FIELD, LABEL = 40_000, 2_000, 2_500
 ALIKE = 5  # neighbours of each kind
 VIEWS = {View.SNIPPET: "Snippets", View.FULL: "Full", View.LINE: "Lines"}
 SPACES = {Spaces.PLAIN: "Plain", Spaces.SHOWN: "Signs"}
@@ -111,10 +113,12 @@ def show_feature(
 ) -> HTMLResponse:
     dictionary = get_dictionary(session, dictionary_id)
     feature = get_feature(session, dictionary, index, ALIKE)
+    labelling, metadata = labeller.labelling(session, dictionary, index), _by_field(feature.metadata)
     asked = (session, dictionary, index, state.group, cursor or None)
     examples, counts = list_and_count_examples(*asked, FULL_EXAMPLES if state.view is View.FULL else EXAMPLES)
     shown_examples = fitting(
-        [shown(e, state.view, state.spaces is Spaces.SHOWN) for e in examples.items], MOST_EXAMPLES
+        [shown(e, state.view, state.spaces is Spaces.SHOWN) for e in examples.items],
+        MOST_EXAMPLES - FIELD * len(metadata) - LABEL * len(labelling.labels),
     )
     if len(shown_examples) < len(examples.items):  # the next page begins sooner
         examples, counts = list_and_count_examples(*asked, len(shown_examples))
@@ -123,7 +127,7 @@ def show_feature(
         FeaturePage(
             dictionary=dictionary,
             feature=feature,
-            labelling=labeller.labelling(session, dictionary, index),
+            labelling=labelling,
             chart=activation_chart(feature.histogram, feature.n_active_tokens, state.bars is Bars.LOG),
             bars=state.choices(dictionary, index, "bars", BARS),
             tabs=_tabs(dictionary, index, counts, state),
@@ -140,7 +144,7 @@ def show_feature(
             next_href=state.address(dictionary, index, cursor=examples.next) if examples.next else None,
             ends=_ends(dictionary, feature),
             times=sentence_chart(feature.per_sentence, feature.n_active_sentences),
-            metadata=_by_field(feature.metadata),
+            metadata=metadata,
             neighbors=_neighbors(session, dictionary, index, state),
             unavailable=models.unavailable(dictionary),
         ),
