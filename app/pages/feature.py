@@ -74,7 +74,10 @@ class Neighbors:
 
 @dataclass(frozen=True)
 class FeaturePage:
-    """intervals: empty where the shown group is none. scale: what full strength stands for, None: each sentence's."""
+    """intervals: empty where the shown group is none. scale: what full strength stands for, None: each sentence's.
+
+    n_missing: examples that would be shown here, and whose sentences a damaged database has lost.
+    """
 
     dictionary: Dictionary
     feature: Feature
@@ -91,6 +94,7 @@ class FeaturePage:
     heats: Sequence[Choice]
     scale: float | None
     examples: Sequence[ShownExample]
+    n_missing: int
     is_first: bool
     next_href: str | None
     ends: Ends | None
@@ -115,13 +119,15 @@ def show_feature(
     feature = get_feature(session, dictionary, index, ALIKE)
     labelling, metadata = labeller.labelling(session, dictionary, index), _by_field(feature.metadata)
     asked = (session, dictionary, index, state.group, cursor or None)
-    examples, counts = list_and_count_examples(*asked, FULL_EXAMPLES if state.view is View.FULL else EXAMPLES)
+    examples, counts, n_missing = list_and_count_examples(
+        *asked, FULL_EXAMPLES if state.view is View.FULL else EXAMPLES
+    )
     shown_examples = fitting(
         [shown(e, state.view, state.spaces is Spaces.SHOWN) for e in examples.items],
         MOST_EXAMPLES - FIELD * len(metadata) - LABEL * len(labelling.labels),
     )
     if len(shown_examples) < len(examples.items):  # the next page begins sooner
-        examples, counts = list_and_count_examples(*asked, len(shown_examples))
+        examples, counts, n_missing = list_and_count_examples(*asked, len(shown_examples))
     return render(
         "feature.html",
         FeaturePage(
@@ -140,6 +146,7 @@ def show_feature(
             heats=state.choices(dictionary, index, "heat", HEATS),
             scale=feature.max_activation if state.heat is HeatScale.FEATURE else None,
             examples=shown_examples,
+            n_missing=n_missing,
             is_first=not cursor,
             next_href=state.address(dictionary, index, cursor=examples.next) if examples.next else None,
             ends=_ends(dictionary, feature),

@@ -137,6 +137,7 @@ def _nameless(session: Session, dictionary: Dictionary) -> Sequence[int]:
 def _check_counts(session: Session, row: DictionaryRow) -> Iterator[Finding]:
     for table, noun, expected in (
         (FeatureRow, "features", row.n_features),
+        (FeatureExamplesRow, "features' examples", row.n_features),
         (SentenceRow, "sentences", row.n_sentences - row.n_duplicates),
     ):
         n = session.scalar(select(func.count()).select_from(table).where(_of(table, row)))
@@ -185,12 +186,22 @@ def _check_examples(session: Session, row: DictionaryRow, lengths: Mapping[int, 
         n_missing += len(found or ()) - len(stored)
         if found is None or any(_last(example) >= lengths[example.sentence] for example in stored):
             yield Finding(f"{row.id}: an example of feature {feature.feature} cannot be read", _AGAIN)
+        elif packed is not None and not _has_every_rank(packed, found):
+            yield Finding(
+                f"{row.id}: the examples of feature {feature.feature} lack a rank or are out of order", _AGAIN
+            )
     if n_missing:
         yield Finding(f"{row.id}: {n_missing} examples show a sentence that is not stored", _AGAIN)
 
 
 def _unpacked(packed: PackedExamples) -> list[PackedExample]:
     return [packed.example(i) for i in range(len(packed.sentences))]
+
+
+def _has_every_rank(packed: PackedExamples, found: Sequence[PackedExample]) -> bool:
+    """Ranks are places in the blob: it holds as many examples as it says, and the strongest in their order."""
+    peaks = [max(example.activations.values(), default=0.0) for example in found[: len(packed.strongest)]]
+    return packed.is_whole and peaks == sorted(peaks, reverse=True) and all(peaks)
 
 
 def _last(example: PackedExample) -> int:

@@ -57,6 +57,11 @@ class PackedExamples:
         self._values = self._steps + 2 * self._n_firings
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the blob holds what its counts and lengths say, no less and no more: then no rank is missing."""
+        return len(self._data) == self._values + 2 * self._n_firings
+
+    @property
     def strongest(self) -> tuple[int, ...]:
         """The sentences of the first group, which is the strongest."""
         return self.sentences[: self.counts[0]]

@@ -24,28 +24,31 @@ GROUPS = tuple(Group)  # the groups of PackedExamples, in their order
 def list_examples(
     session: Session, dictionary: Dictionary, index: int, group: Group, cursor: str | None, limit: int
 ) -> Slice[Example]:
-    """One group of a feature's examples, strongest (or first drawn) first."""
+    """One group of a feature's examples, strongest (or first drawn) first, without those whose sentence is missing."""
     return list_and_count_examples(session, dictionary, index, group, cursor, limit)[0]
 
 
 def list_and_count_examples(
     session: Session, dictionary: Dictionary, index: int, group: Group, cursor: str | None, limit: int
-) -> tuple[Slice[Example], dict[Group, int]]:
-    """One group of a feature's examples, and how many each group has."""
+) -> tuple[Slice[Example], dict[Group, int], int]:
+    """One group of a feature's examples, how many each group has, and how many are left out here: in a damaged
+    database their sentences are missing.
+    """
     name = (dictionary.id, index, group)
     begin = max(0, _rank_in(name, cursor) + 1) if cursor is not None else 0
     packed = _read_packed(session, dictionary, [index]).get(index)
     if packed is None:
-        return Slice([], None, 0), dict.fromkeys(GROUPS, 0)
+        return Slice([], None, 0), dict.fromkeys(GROUPS, 0), 0
     place = GROUPS.index(group)
     first, total = packed.first(place), packed.counts[place]
     begin, end = min(begin, total), min(begin + limit, total)
     chosen = packed.examples(first + begin, first + end)
     sentences = _read_sentences(session, dictionary, {found.sentence for found in chosen})
     following = make_cursor(name, (end - 1,)) if end < total else None
-    shown = [_to_example(group, begin + i, found, sentences) for i, found in enumerate(chosen)]
+    there = ((begin + i, found) for i, found in enumerate(chosen) if found.sentence in sentences)
+    shown = [_to_example(group, rank, found, sentences) for rank, found in there]
     examples = Slice(shown, following, total)
-    return examples, dict(zip(GROUPS, packed.counts, strict=True))
+    return examples, dict(zip(GROUPS, packed.counts, strict=True)), len(chosen) - len(shown)
 
 
 def _rank_in(name: tuple[str, int, str], cursor: str) -> int:
@@ -55,11 +58,14 @@ def _rank_in(name: tuple[str, int, str], cursor: str) -> int:
 
 
 def best_examples(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, Example]:
-    """The strongest example of each feature, by index; a feature that never fired has none."""
+    """The strongest example of each feature, by index; a feature that never fired, or whose sentence is missing, has
+    none.
+    """
     every = _read_packed(session, dictionary, indices)
     fired = {index: packed for index, packed in every.items() if packed.strongest}
     sentences = _read_sentences(session, dictionary, {packed.strongest[0] for packed in fired.values()})
-    return {index: _to_example(GROUPS[0], 0, packed.example(0), sentences) for index, packed in fired.items()}
+    there = {index: packed for index, packed in fired.items() if packed.strongest[0] in sentences}
+    return {index: _to_example(GROUPS[0], 0, packed.example(0), sentences) for index, packed in there.items()}
 
 
 def examples_of_sentence(

@@ -1,8 +1,10 @@
 """What a check finds in a database that was damaged on purpose, and what it puts right."""
 
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 
@@ -10,6 +12,7 @@ from app.settings import database_url as url_of
 from app.store.check import Finding, check_database
 from app.store.database import Database
 from app.store.dictionaries import get_dictionary
+from app.store.example_packing import ExampleBlock
 from app.store.features import feature_names
 from app.store.room import database_size, vacuum
 from app.store.write import remove_dictionary
@@ -51,6 +54,7 @@ def test_a_sound_database_has_no_findings(check: Check) -> None:
         ("DELETE FROM sentences WHERE number = 3", "show a sentence that is not stored"),
         ('DELETE FROM features WHERE "index" = 3', "belong to a feature that is not stored"),
         ("UPDATE sentences SET text = 'shorter' WHERE number = 2", "tokens of sentence 2 do not cover it"),
+        ("DELETE FROM feature_examples WHERE feature = 5", "23 features' examples are stored, and it says 24"),
         (
             "UPDATE feature_examples SET packed = :junk WHERE feature = 3",
             "an example of feature 3 cannot be read",
@@ -68,6 +72,32 @@ def test_damage_is_found_and_repair_does_not_hide_it(
         found = check(repair)
         assert any(says in finding.what and finding.is_fault and finding.is_open for finding in found), found
         assert all("--replace" in finding.remedy for finding in found)
+
+
+def with_more_than_is_counted(packed: bytes) -> bytes:
+    raw = zlib.decompress(packed[1:], -zlib.MAX_WBITS) + b"\0\0"
+    return packed[:1] + zlib.compress(raw, 1, -zlib.MAX_WBITS)
+
+
+def weakest_first(packed: bytes) -> bytes:
+    one = np.array([0, 0])
+    ranks, sentences, lengths = np.array([0, 1]), np.array([0, 1]), np.array([1, 1])
+    values = np.array([0.5, 2.0], np.float32)
+    block = ExampleBlock(one, one, ranks, sentences, one, lengths, one, values)
+    ((_, made),) = block.rows()
+    return made
+
+
+@pytest.mark.parametrize("change", [with_more_than_is_counted, weakest_first])
+def test_ranks_that_are_missing_or_out_of_order_are_found(
+    database: Database, check: Check, change: Callable[[bytes], bytes]
+) -> None:
+    with database.read() as session:
+        packed = session.scalar(text("SELECT packed FROM feature_examples WHERE feature = 3"))
+    assert isinstance(packed, bytes)
+    execute(database, "UPDATE feature_examples SET packed = :changed WHERE feature = 3", changed=change(packed))
+    (found,) = check()
+    assert "examples of feature 3 lack a rank or are out of order" in found.what
 
 
 def test_a_feature_without_a_name_gets_its_best_label(database: Database, check: Check) -> None:
