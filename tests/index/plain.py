@@ -22,14 +22,14 @@ class Line:
     acts: torch.Tensor
 
 
-def run_plainly(tiny: Tiny) -> list[Line]:
+def run_plainly(tiny: Tiny, context: int = CONTEXT) -> list[Line]:
     model = AutoModelForCausalLM.from_pretrained(tiny.model)
     tokenizer = AutoTokenizer.from_pretrained(tiny.model)
     sae = load_file(tiny.sae / "sae_weights.safetensors")
     lines = []
     for text in tiny.texts:
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-        step = CONTEXT - 1
+        step = context - 1
         for first in range(0, len(ids), step):
             piece = ids[first : first + step]
             with torch.no_grad():
