@@ -1,6 +1,6 @@
 """Measures an SAE on the demo corpus: reconstruction on held-out sentences, and how much of it is about context.
 
-python recipes/measure_features.py --model FOLDER --sae FOLDER --hook blocks.4.hook_attn_out
+python recipes/measure_features.py --model FOLDER --sae FOLDER --hook blocks.5.hook_attn_out
 Over the top 20 sentences of a feature (one peak a sentence): token-only where one token holds 60 % of the peaks;
 contextual where no token holds more than 30 % of them and one topic at least 40 % of the sentences.
 """

@@ -1,6 +1,9 @@
 """Trains the demo's SAE: BatchTopK on one site of the language model, saved as a SAELens jumprelu.
 
-python recipes/train_sae.py --model FOLDER --hook blocks.4.hook_attn_out --prose FOLDER --out FOLDER
+python recipes/train_sae.py --model FOLDER --hook blocks.5.hook_attn_out --prose FOLDER --out FOLDER
+Two parts, in one file: features that explain what tells sentences apart, trained where directions are weighed by that
+(--context), and fewer that explain whatever the first leave, in the site's own units. What is about more than the token
+comes from the first part, most of what is explained from the second.
 BatchTopK: Bussmann et al. 2024, arXiv 2412.06410; auxiliary loss for dead features: Gao et al. 2024, arXiv 2406.04093.
 """
 
@@ -9,6 +12,7 @@ import json
 import random
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,6 +26,7 @@ from app.engine.model_files import load_language_model
 
 SEED = 0
 BATCH = 2048
+ROWS = 8192  # activations of all features held at once
 CORPUS_PASSES = 2
 DEAD_AFTER = 200_000  # tokens without firing
 AUXILIARY_K = 32
@@ -68,25 +73,24 @@ def context_metric(x: Tensor, sentences: Tensor, power: float) -> tuple[Tensor, 
     return whiten @ directions * scale, (directions / scale).T @ unwhiten
 
 
-def nested_errors(batch: Tensor, kept: Tensor, decoder: Tensor, prefixes: list[int]) -> list[Tensor]:
-    """What the first m features leave unexplained, for each m of prefixes (ascending): (n, d_model) each.
+@dataclass(frozen=True)
+class Part:
+    """Some of the features. encoder: (d, F); bias, threshold: (F,); decoder: (F, d)."""
 
-    Matryoshka SAEs (Bussmann et al. 2025, arXiv 2503.17547): early features must explain alone, so they become the
-    broad ones, and later features the fine ones.
-    """
-    errors = []
-    error, first = batch, 0
-    for last in prefixes:
-        error = error - kept[:, first:last] @ decoder[first:last]
-        errors.append(error)
-        first = last
-    return errors
+    encoder: Tensor
+    bias: Tensor
+    decoder: Tensor
+    threshold: Tensor
+
+    def activations(self, x: Tensor) -> Tensor:
+        """(n, d) -> (n, F)"""
+        before: Tensor = x @ self.encoder + self.bias
+        return torch.relu(before) * (before > self.threshold)
 
 
-def train(x: Tensor, prefixes: list[int], k: int, n_steps: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """x: centred, unit mean square. -> encoder (d, F), encoder bias (F), decoder (F, d) of unit rows, threshold (F)."""
+def train(x: Tensor, explained: Tensor, n_features: int, k: int, n_steps: int) -> Part:
+    """Features that read x, centred and of unit mean square, and explain `explained`; both (n, d)."""
     torch.manual_seed(SEED)
-    n_features = prefixes[-1]
     directions = torch.randn(n_features, x.shape[1])
     decoder = torch.nn.Parameter(directions / directions.norm(dim=1, keepdim=True))
     encoder = torch.nn.Parameter(decoder.detach().T.clone())
@@ -96,19 +100,20 @@ def train(x: Tensor, prefixes: list[int], k: int, n_steps: int) -> tuple[Tensor,
     threshold = 0.0
     start = time.monotonic()
     for step in range(n_steps):
-        batch = x[torch.randint(len(x), (BATCH,))]
+        rows = torch.randint(len(x), (BATCH,))
+        batch = x[rows]
         acts = torch.relu(batch @ encoder + bias)
         kth = acts.detach().flatten().kthvalue(acts.numel() - k * BATCH).values
         kept = acts * (acts > kth)
-        errors = nested_errors(batch, kept, decoder, prefixes)
-        loss = sum((error.square().sum(1).mean() for error in errors), torch.zeros(())) / len(errors)
+        error = explained[rows] - kept @ decoder
+        loss = error.square().sum(1).mean()
         silent_for = torch.where((kept > 0).any(0), 0.0, silent_for + BATCH)
         dead = silent_for > DEAD_AFTER
         if dead.any():
             n_dead = int(dead.sum())
             values, places = (batch @ encoder[:, dead] + bias[dead]).topk(min(AUXILIARY_K, n_dead), dim=1)
             sparse = torch.zeros(BATCH, n_dead).scatter(1, places, torch.relu(values))
-            left = errors[-1].detach() - sparse @ decoder[dead]
+            left = error.detach() - sparse @ decoder[dead]
             loss = loss + AUXILIARY_WEIGHT * left.square().sum(1).mean()
         loss.backward()
         optimizer.param_groups[0]["lr"] = 1e-3 * min(1.0, (step + 1) / 200, 3 * (n_steps - step) / n_steps)
@@ -122,7 +127,39 @@ def train(x: Tensor, prefixes: list[int], k: int, n_steps: int) -> tuple[Tensor,
                 f"{step}/{n_steps} {time.monotonic() - start:.0f} s loss {loss.item():.3f} dead {int(dead.sum())}",
                 flush=True,
             )
-    return encoder.detach(), bias.detach(), decoder.detach(), torch.full((n_features,), threshold)
+    return Part(encoder.detach(), bias.detach(), decoder.detach(), torch.full((n_features,), threshold))
+
+
+def train_in_basis(
+    x: Tensor, explained: Tensor, basis: tuple[Tensor, Tensor], n_features: int, k: int, n_steps: int
+) -> Part:
+    """As `train`, for x centred only, with both seen through `basis` (into and out of it)."""
+    into, out_of = basis
+    scale = (x[::7] @ into).square().sum(1).mean().sqrt() / x.shape[1] ** 0.5
+    part = train(x @ into / scale, explained @ into / scale, n_features, k, n_steps)
+    # Every step before the encoder is linear, so it folds into the weights and the file holds a plain SAE.
+    return Part(into @ part.encoder / scale, part.bias, part.decoder @ out_of * scale, part.threshold)
+
+
+def unexplained(x: Tensor, part: Part) -> Tensor:
+    return torch.cat([some - part.activations(some) @ part.decoder for some in x.split(ROWS)])
+
+
+def joined(x: Tensor, parts: list[Part]) -> Part:
+    """All parts' features, with the decoder that explains x best by what they all do at once (least squares)."""
+    whole = Part(
+        torch.cat([p.encoder for p in parts], dim=1),
+        *(torch.cat([getattr(p, name) for p in parts]) for name in ("bias", "decoder", "threshold")),
+    )
+    n_features = len(whole.bias)
+    together, with_x = torch.zeros(n_features, n_features), torch.zeros(n_features, x.shape[1])
+    for some in x.split(ROWS):
+        acts = whole.activations(some)
+        together += acts.T @ acts
+        with_x += acts.T @ some
+    ridge = 1e-4 * together.diagonal().mean() * torch.eye(n_features)
+    decoder = torch.linalg.solve((together + ridge).double(), with_x.double()).float()
+    return replace(whole, decoder=decoder)
 
 
 def main() -> None:
@@ -132,15 +169,12 @@ def main() -> None:
     parser.add_argument("--prose", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, default=Path("demo/corpus.jsonl"))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--features", type=int, default=704)
-    parser.add_argument("--k", type=int, default=31)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--features", type=int, nargs=2, default=[832, 192], help="of the first part, of the second")
+    parser.add_argument("--k", type=int, nargs=2, default=[17, 14], help="that fire on a token, of either part")
+    parser.add_argument("--steps", type=int, nargs=2, default=[1000, 800], help="of either part")
     parser.add_argument("--tokens", type=float, default=400e3)
     parser.add_argument("--whiten", type=float, default=0.0, help="how far loud and quiet directions are levelled")
     parser.add_argument("--context", type=float, default=0.7, help="how much directions of whole sentences count more")
-    parser.add_argument(
-        "--prefixes", type=int, nargs="*", default=[], help="features that must explain alone, ascending (Matryoshka)"
-    )
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -154,44 +188,45 @@ def main() -> None:
     )
     print(f"{len(x):,} tokens read in {time.monotonic() - start:.0f} s")
     mean = x.mean(0)
-    if args.context:
-        into, out_of = context_metric(x - mean, sentences, args.context)
-    else:
-        into, out_of = whitening(x - mean, args.whiten)
-    scale = ((x - mean) @ into).square().sum(1).mean().sqrt() / x.shape[1] ** 0.5
-    encoder, bias, decoder, threshold = train(
-        (x - mean) @ into / scale, [*args.prefixes, args.features], args.k, args.steps
-    )
-    # Every step before the encoder is linear, so it folds into the weights and the file holds a plain SAE.
-    encoder = into @ encoder / scale
-    decoder = decoder @ out_of * scale
-    norms = decoder.norm(dim=1)
-    tensors = {
-        "W_enc": encoder * norms,
-        "b_enc": (bias - mean @ encoder) * norms,
-        "W_dec": decoder / norms[:, None],
-        "b_dec": mean,
-        "threshold": threshold * norms,
-    }
-    args.out.mkdir(parents=True, exist_ok=True)
-    save_file({name: t.half().contiguous() for name, t in tensors.items()}, args.out / "sae_weights.safetensors")
-    config = {
-        "architecture": "jumprelu",
-        "d_in": x.shape[1],
-        "d_sae": args.features,
-        "dtype": "float16",
-        "device": "cpu",
-        "apply_b_dec_to_input": False,
-        "normalize_activations": "none",
-        "reshape_activations": "none",
-        "metadata": {"model_name": "demo", "hook_name": args.hook, "prepend_bos": True, "context_size": 128},
-    }
-    (args.out / "cfg.json").write_text(json.dumps(config, indent=2) + "\n")
+    x = x - mean
+    basis = context_metric(x, sentences, args.context) if args.context else whitening(x, args.whiten)
+    plain = (torch.eye(x.shape[1]), torch.eye(x.shape[1]))
+    of_context, of_rest = zip(args.features, args.k, args.steps, strict=True)
+    first = train_in_basis(x, x, basis, *of_context)
+    second = train_in_basis(x, unexplained(x, first), plain, *of_rest)
+    both = joined(x, [first, second])
+    write(args.out, both, mean, args.hook)
     measured = measure(model, args.out, args.hook, topics, held_out)
     measured["training_seconds"] = round(time.monotonic() - start)
     measured["training_tokens"] = len(x)
     print(json.dumps(measured, indent=2))
     (args.out / "measurements.json").write_text(json.dumps(measured, indent=2) + "\n")
+
+
+def write(folder: Path, part: Part, mean: Tensor, hook: str) -> None:
+    """As SAELens keeps a jumprelu: decoder rows of unit norm, thresholds in the units of its activations."""
+    norms = part.decoder.norm(dim=1).clamp(min=1e-8)
+    tensors = {
+        "W_enc": part.encoder * norms,
+        "b_enc": (part.bias - mean @ part.encoder) * norms,
+        "W_dec": part.decoder / norms[:, None],
+        "b_dec": mean,
+        "threshold": part.threshold * norms,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: t.half().contiguous() for name, t in tensors.items()}, folder / "sae_weights.safetensors")
+    config = {
+        "architecture": "jumprelu",
+        "d_in": len(mean),
+        "d_sae": len(norms),
+        "dtype": "float16",
+        "device": "cpu",
+        "apply_b_dec_to_input": False,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+        "metadata": {"model_name": "demo", "hook_name": hook, "prepend_bos": True, "context_size": 128},
+    }
+    (folder / "cfg.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 if __name__ == "__main__":

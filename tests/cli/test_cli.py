@@ -102,13 +102,13 @@ def test_doctor_says_whether_an_sae_fits(tiny: Tiny, tmp_path: Path) -> None:
     done = run(["doctor", "--model", "demo", "--sae", "demo"], tmp_path)
     assert done.returncode == 0
     assert "It fits." in done.stdout
-    assert "It reads blocks.3.hook_attn_out" in done.stdout
-    wrong = run(["doctor", "--sae", "demo", "--hook", "blocks.5.hook_attn_out"], tmp_path)
+    assert "It reads blocks.4.hook_attn_out" in done.stdout
+    wrong = run(["doctor", "--sae", "demo", "--hook", "blocks.4.hook_attn_out"], tmp_path)
     assert wrong.returncode == 1
-    assert "Give --hook blocks.4.hook_attn_out." in wrong.stderr
-    build = ["index", "x", "--sae", "demo", "--hook", "blocks.5.hook_attn_out", "--corpus", "seed"]
+    assert "Give --hook blocks.5.hook_attn_out." in wrong.stderr
+    build = ["index", "x", "--sae", "demo", "--hook", "blocks.4.hook_attn_out", "--corpus", "seed"]
     stopped = run(build, tmp_path)
-    assert (stopped.returncode, "Give --hook blocks.4.hook_attn_out." in stopped.stderr) == (1, True)
+    assert (stopped.returncode, "Give --hook blocks.5.hook_attn_out." in stopped.stderr) == (1, True)
     without_force = [part for part in index_arguments(tiny) if part != "--force"]
     random = run(without_force, tmp_path)
     assert (random.returncode, "--force" in random.stderr) == (1, True)

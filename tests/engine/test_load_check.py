@@ -1,5 +1,6 @@
 """The mistakes that give silent nonsense, each made on purpose with the demo, and the right setting left alone."""
 
+import copy
 from dataclasses import replace
 from itertools import islice
 
@@ -17,7 +18,7 @@ from app.engine.sae import Sae
 from app.index.corpus import corpus_files, read_records
 
 pytestmark = pytest.mark.slow
-HOOK = "blocks.4.hook_attn_out"
+HOOK = "blocks.5.hook_attn_out"
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def checked(model: LanguageModel, sae: Sae, hook: str = HOOK, bos: bool = True, 
 def test_the_right_setting_is_left_alone(model: LanguageModel, sae: Sae, first: int) -> None:
     check = checked(model, sae, texts=texts_of("demo", first))
     assert (check.fits, list(check.problems), list(check.causes)) == (True, [], [])
-    assert 0.6 < check.fit.explained_variance < 0.8
+    assert 0.7 < check.fit.explained_variance < 0.9
 
 
 @pytest.mark.parametrize(
@@ -61,8 +62,18 @@ def test_the_right_setting_is_left_alone_on_other_texts(model: LanguageModel, sa
     assert check.fits, (check.fit, check.problems, check.causes)
 
 
-@pytest.mark.parametrize("hook", ["blocks.3.hook_attn_out", "blocks.5.hook_attn_out"])
-def test_a_layer_off_by_one_is_named(model: LanguageModel, sae: Sae, hook: str) -> None:
+@pytest.fixture(scope="module")
+def longer() -> LanguageModel:
+    """The demo's model with its last block twice, so that there is a layer above the one its SAE reads."""
+    model = load_language_model("demo")
+    model.blocks.append(copy.deepcopy(model.blocks[5]))
+    model.model.config.num_hidden_layers = 7
+    return LanguageModel("longer", model.model, model.tokenizer, model.family)
+
+
+@pytest.mark.parametrize("hook", ["blocks.4.hook_attn_out", "blocks.6.hook_attn_out"])
+def test_a_layer_off_by_one_is_named(longer: LanguageModel, sae: Sae, hook: str) -> None:
+    model = longer
     check = checked(model, sae, hook)
     assert check.causes[0].change == f"It reads {HOOK}"
     said = explain(check, sae.model_name, "demo")
@@ -98,7 +109,7 @@ def one_window(model: LanguageModel, text: str) -> tuple[torch.Tensor, torch.Ten
 def loud() -> LanguageModel:
     """The demo's model with ten times the attention output where its SAE reads: far from a norm of sqrt(d)."""
     model = load_language_model("demo")
-    model.blocks[4].get_submodule("self_attn.o_proj").weight.mul_(10)
+    model.blocks[5].get_submodule("self_attn.o_proj").weight.mul_(10)
     return model
 
 
