@@ -162,16 +162,14 @@ def live_text(
     top_values = np.concatenate([window.top_values for window in found])
     wanted = np.concatenate([window.followed for window in found])
     ids = np.broadcast_to(np.array(followed, dtype=np.int64), wanted.shape)
-    top_shares = _percentiles(scales, top_features, top_values)
-    wanted_shares = _percentiles(scales, ids, wanted)
+    strongest = _activations(scales, top_features, top_values)
+    asked = _activations(scales, ids, wanted)
     n_firing = (top_values > 0).sum(axis=1).tolist()  # the strongest stand first
-    tokens = []
     spans = [(w.offset + span.start, w.offset + span.end) for w in windows for span in w.spans]
-    for position, (start, end) in enumerate(spans):
-        firing = (position, slice(n_firing[position]))
-        strongest = _activations(position, top_features[firing], top_values[firing], top_shares[firing])
-        asked = _activations(position, ids[position], wanted[position], wanted_shares[position])
-        tokens.append(LiveToken(position, text[start:end], start, end, strongest, asked))
+    tokens = [
+        LiveToken(position, text[start:end], start, end, strongest[position][: n_firing[position]], asked[position])
+        for position, (start, end) in enumerate(spans)
+    ]
     return LiveText(text, tokens, ranked(found, scales, ranking))
 
 
@@ -205,7 +203,7 @@ def ranked(found: Sequence[WindowActivations], scales: Scales, ranking: Ranking)
     shares = _percentiles(scales, features, peaks[features])
     return [
         LiveFeature(
-            FeatureActivation(int(f), int(places[f]), float(peaks[f]), _known(share)),
+            FeatureActivation(int(f), int(places[f]), float(peaks[f]), _known(float(share))),
             float(sums[f]),
             int(counts[f]),
             float(n),
@@ -220,11 +218,15 @@ def _percentiles(scales: Scales, features: Ids, values: NDArray[np.floating]) ->
     return flat.reshape(values.shape)
 
 
-def _activations(position: int, features: Ids, values: Floats, shares: NDArray[np.float64]) -> list[FeatureActivation]:
-    """One token's, as plain numbers. features, values, shares: (n,)."""
-    found = zip(features.tolist(), values.tolist(), shares.tolist(), strict=True)
-    return [FeatureActivation(feature, position, value, _known(share)) for feature, value, share in found]
+def _activations(scales: Scales, features: Ids, values: Floats) -> list[list[FeatureActivation]]:
+    """Each token's, as plain numbers. features, values: (n_tokens, n)."""
+    # Whole arrays become lists at once: an array for each token would take longer than what is made of it.
+    rows = zip(features.tolist(), values.tolist(), _percentiles(scales, features, values).tolist(), strict=True)
+    return [
+        [FeatureActivation(feature, position, value, _known(share)) for feature, value, share in zip(*row, strict=True)]
+        for position, row in enumerate(rows)
+    ]
 
 
 def _known(share: float) -> float | None:
-    return None if math.isnan(share) else float(share)
+    return None if math.isnan(share) else share
