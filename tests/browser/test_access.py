@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
+from app.store.database import Database
 from tests.browser.conftest import PATIENCE
 from tests.server import run, serving
 
@@ -42,12 +44,12 @@ STATES = (
     "/nothing/here",
 )
 TEXT = "She+won+the+match+in+straight+sets."
-LIVE_STATES = (  # with the model's answer
-    f"/dictionaries/seed/live?text={TEXT}&follow=3&token=2",
-    "/dictionaries/seed/steer?feature=3&strength=2&prompt=The+best+thing&max_new_tokens=4&run=whole",
+LIVE_STATES = (  # with the model's answer; the feature is one that fires on the text
+    f"/dictionaries/seed/live?text={TEXT}&follow={{feature}}&token=2",
+    "/dictionaries/seed/steer?feature={feature}&strength=2&prompt=The+best+thing&max_new_tokens=4&run=whole",
     "/dictionaries/seed/attribute?text=She+won+the+match+in",
     "/dictionaries/seed/find?having=She+won+the+match%0AHe+lost+it&lacking=The+soup+is+hot%0AIt+rains",
-    f"/dictionaries/seed/features/3/try?text={TEXT}",
+    f"/dictionaries/seed/features/{{feature}}/try?text={TEXT}",
 )
 
 
@@ -67,9 +69,12 @@ def test_axe_finds_nothing_in_what_the_model_answers(browser: Browser, address: 
     page = browser.new_page(
         color_scheme="dark" if scheme == "dark" else "light", viewport={"width": width, "height": 800}
     )
+    texts = {"texts": [TEXT.replace("+", " ")]}
+    answer = httpx.post(f"{address}/api/v1/dictionaries/seed/activations", json=texts, timeout=60).json()
+    strongest = answer["results"][0]["features"][0]["index"]
     found = {}
     for path in LIVE_STATES:
-        page.goto(address + path)
+        page.goto(address + path.format(feature=strongest))
         page.locator("main table, .token[class*=heat-]").first.wait_for(timeout=4 * PATIENCE)  # the model loads
         if faults := violations(page):
             found[path] = faults
@@ -81,6 +86,7 @@ def test_axe_finds_nothing_in_what_the_model_answers(browser: Browser, address: 
 def test_axe_finds_nothing_where_access_is_given(
     browser: Browser, tmp_path: Path, scheme: Literal["light", "dark"], width: int
 ) -> None:
+    Database(f"sqlite:///{tmp_path / 'featurescope.db'}").close()
     made = run(["tokens", "create", "Ada", "--role", "admin"], tmp_path)
     assert made.returncode == 0, made.stderr
     with serving(tmp_path, "serve", "--access", "token", "--no-model") as address:
@@ -94,7 +100,7 @@ def test_axe_finds_nothing_where_access_is_given(
         )
         people.locator("input[name=name]").fill("Ben")
         people.get_by_role("button").click()
-        page.get_by_role("button", name="Take away").wait_for()
+        page.get_by_role("button", name="Take the role of Ben").wait_for()
         tokens.locator("input[name=name]").fill("a notebook")
         tokens.get_by_role("button").click()
         page.locator("#secret").wait_for()
