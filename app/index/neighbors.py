@@ -71,7 +71,7 @@ class CoActivation:
         self.n_features = n_features
         self.device = device
         self.dtype = torch.int8 if device.type == "cpu" and has_fast_bytes() else torch.float32
-        self._bits = np.zeros((n_features, -(-self.n_sentences // 8)), np.uint8)
+        self._bits = np.zeros((n_features, -(-max(self.n_sentences, 1) // 8)), np.uint8)
         self._n_firing: Tensor = torch.zeros(n_features)
         self._columns = max(1, min(tile // max(self.n_sentences * self.dtype.itemsize, 1), n_features))
         self._is_kept = n_features * self.n_sentences * self.dtype.itemsize <= kept
@@ -80,7 +80,7 @@ class CoActivation:
     def add(self, first: int, n: int, features: NDArray[np.integer], places: NDArray[np.integer]) -> None:
         """Features first + features[i] (below first + n) fire in the sentence at place places[i] of the draw."""
         inside = places < self.n_sentences
-        fires = np.zeros((n, self.n_sentences), dtype=bool)
+        fires = np.zeros((n, 8 * self._bits.shape[1]), dtype=bool)
         fires[features[inside], places[inside]] = True
         self._bits[first : first + n] = np.packbits(fires, axis=1)
         self._n_firing[first : first + n] = torch.from_numpy(fires.sum(axis=1, dtype=np.float32))
@@ -121,13 +121,16 @@ class CoActivation:
         return jaccard
 
     def _fires(self, first: int, last: int) -> Tensor:
-        """(last - first, n_sentences) 0-1: in which sentences each feature fires."""
+        """(last - first, n_sentences) 0-1: in which sentences each feature fires; with zeros, to whole bytes of them.
+
+        A product of bytes over one sentence alone is wrong in torch 2.13; there are eight at least.
+        """
         if self._is_kept and self._every is None:
             self._every = self._unpacked(0, self.n_features)
         return self._unpacked(first, last) if self._every is None else self._every[first:last]
 
     def _unpacked(self, first: int, last: int) -> Tensor:
-        fires = np.unpackbits(self._bits[first:last], axis=1, count=self.n_sentences)
+        fires = np.unpackbits(self._bits[first:last], axis=1)
         return torch.from_numpy(fires).to(self.device).to(self.dtype)
 
 

@@ -50,3 +50,12 @@ def test_neither_tiles_nor_what_is_held_nor_the_kind_of_product_changes_them(
         fired = plain.values > 0
         assert plain.values.tolist() == other.values.tolist()
         assert plain.features[fired].tolist() == other.features[fired].tolist()
+
+
+def test_one_sentence_alone_is_counted_right() -> None:
+    for _ in range(20):  # torch's product over one column was wrong now and then
+        counted = CoActivation(3, 1, torch.device("cpu"))
+        counted.add(0, 3, np.array([0, 2]), np.array([0, 0]))
+        found = counted.neighbors(0, 3)
+        assert found.values.max(axis=1).tolist() == [1, 0, 1]
+        assert found.features[0][0] == 2
