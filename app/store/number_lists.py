@@ -37,11 +37,12 @@ class _NumbersOf(GenericFunction[int]):
 
 @compiles(_NumbersOf, "sqlite")
 def _in_sqlite(element: _NumbersOf, compiler: SQLCompiler, **options: Any) -> str:
-    given = compiler.process(element.clauses, **options)  # the parameter's place, not its value
-    return f"(SELECT value FROM json_each({given}))"  # noqa: S608  # see above
+    place = compiler.process(element.clauses, **options)
+    return f"(SELECT value FROM json_each({place}))"  # noqa: S608  # a bound parameter's place, never its value
 
 
 @compiles(_NumbersOf, "postgresql")
 def _in_postgresql(element: _NumbersOf, compiler: SQLCompiler, **options: Any) -> str:
-    given = compiler.process(element.clauses, **options)
-    return f"(SELECT CAST(value AS integer) FROM json_array_elements_text(CAST({given} AS json)))"  # noqa: S608  # a place
+    place = compiler.process(element.clauses, **options)
+    listed = f"json_array_elements_text(CAST({place} AS json))"
+    return f"(SELECT CAST(value AS integer) FROM {listed})"  # noqa: S608  # a bound parameter's place, never its value
