@@ -42,5 +42,5 @@ def report_readiness(request: Request, models: Models) -> JSONResponse:
         state = "ok" if schema == SCHEMA else "another schema"
     except FeaturescopeError as error:
         schema, state = None, type(error).__name__.lower()
-    found = Readiness(state == "ok", state, schema, models.thread.n_waiting)
+    found = Readiness(state == "ok", state, schema, models.door.n_inside)
     return JSONResponse(asdict(found), 200 if found.ready else 503, {"cache-control": "no-store"})

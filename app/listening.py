@@ -1,11 +1,8 @@
 """The HTTP server around the application: uvicorn, with limits on what a connection may hold up."""
 
 import asyncio
-import ctypes
-import gc
 import resource
 import socket
-from contextlib import suppress
 from typing import ClassVar
 
 import h11
@@ -15,13 +12,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from app.errors import Invalid
 from app.logs import set_up_logs
 from app.main import create_app
+from app.memory import keep_for_good, share_memory
 from app.middleware.limits import MAX_ADDRESS, MAX_HEADERS
 from app.settings import Settings
 
 HEADER_SECONDS = 10.0
 READ_SECONDS = 60.0  # for a client to take more of its answer
 STOP_SECONDS = 10  # for answers under way, once the server is told to stop
-ARENA_MAX, ARENAS = -8, 2  # M_ARENA_MAX of glibc's malloc.h, and how many
 # Connections that the system holds for the server, and that asyncio takes at once: a quarter of those that may be open
 # by default, so that whoever comes among many is read before it could be the one that has waited longest.
 BACKLOG = 256
@@ -106,12 +103,6 @@ class Server(uvicorn.Server):
             print(f"Featurescope is at http://{host}:{self.config.port} (stop it with Ctrl-C)", flush=True)
 
 
-def keep_for_good() -> None:
-    """What is loaded by now stays: a search for garbage need not look through it, and hold up a page for 50 ms."""
-    gc.collect()
-    gc.freeze()
-
-
 def allow_files(connections: int) -> None:
     """As many open files as connections may need; many systems give a process 1,024. Raises Invalid."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -124,13 +115,6 @@ def allow_files(connections: int) -> None:
     wanted = connections + BACKLOG + OTHER_FILES
     if soft != endless and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == endless else min(wanted, hard), hard))
-
-
-def share_memory() -> None:
-    """Between the threads: glibc gives each an arena of its own, up to 8 a processor, and keeps what one thread frees
-    there from the others. Requests go from thread to thread, so that memory would grow for as long as they come."""
-    with suppress(AttributeError, OSError, TypeError):  # another C library, which has no such thing
-        ctypes.CDLL(None).mallopt(ARENA_MAX, ARENAS)
 
 
 def listen(settings: Settings) -> None:

@@ -50,8 +50,8 @@ class Now(Collector):
         self.runtime = runtime
 
     def collect(self) -> Iterator[Metric]:
-        yield _gauge("live_waiting", "Steps that wait for the model.", self.runtime.thread.n_waiting)
-        yield _gauge("model_bytes", "Bytes of the weights that are loaded.", self.runtime.models.n_bytes())
+        yield _gauge("live_waiting", "Requests at the model, waiting or worked on.", self.runtime.door.n_inside)
+        yield _gauge("model_bytes", "Bytes of the weights that are loaded.", self.runtime.n_bytes())
         dictionaries = list_dictionaries(self.session)
         yield _gauge("dictionaries", "Dictionaries that can be browsed.", len(dictionaries))
         yield _gauge("features", "Their features.", sum(found.n_features for found in dictionaries))

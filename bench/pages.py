@@ -24,8 +24,8 @@ from urllib.parse import quote
 import uvicorn
 from fastapi import FastAPI
 
-from app.listening import keep_for_good
 from app.main import create_app
+from app.memory import keep_for_good
 from app.settings import Settings
 from app.store.database import Database
 from app.store.dictionaries import get_dictionary, list_dictionaries

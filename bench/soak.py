@@ -145,8 +145,14 @@ def text(draw: random.Random) -> str:
 
 
 def resident_mb(pid: int) -> float:
+    """Of the server and of the process that runs its models."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum(_resident_kb(one) for one in (str(pid), *children)) / 1024
+
+
+def _resident_kb(pid: str) -> int:
     fields = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in fields if line.startswith("VmRSS")).split()[1]) / 1024
+    return int(next(line for line in fields if line.startswith("VmRSS")).split()[1])
 
 
 if __name__ == "__main__":

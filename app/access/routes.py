@@ -52,7 +52,7 @@ class LiveCall:
         person: Person = request.state.visit.person
         door = doorkeeper(request)
         if request.method not in SAFE_METHODS:  # a page with its form filled in may run nothing yet
-            (await served_models(request)).thread.check_room()
+            (await served_models(request)).door.check_room()
         if door.live is not None and person is not OWNER:
             door.live.take(person.name or client_address(request, door.proxies))
 

@@ -1,31 +1,28 @@
 """Live activations: any text through the language model and the SAE, now."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastapi import APIRouter
+from pydantic_core import to_json
 from starlette.responses import Response
 
-from app import live
 from app.access.routes import live_call, needs
 from app.api.parameters import WITH_A_BODY, StoredDictionary, problems
-from app.api.schemas.activations import (
-    Activations,
-    ActivationsRequest,
-    LiveText,
-    LiveToken,
-    NextToken,
-    NextTokens,
-    NextTokensRequest,
-    TextFeature,
-    TokenFeature,
-)
+from app.api.schemas.activations import Activations, ActivationsRequest, NextToken, NextTokens, NextTokensRequest
 from app.errors import Invalid
-from app.live import FeatureActivation, LiveFeature
+from app.live import LiveFeature
 from app.roles import Role
+from app.scales import Scales
 from app.serving import KnownActivationScales, Models, ReadSession, RequestPatience, ServerSettings
 from app.store.dictionaries import get_dictionary
 from app.store.features import feature_names
 
+if TYPE_CHECKING:  # browsing alone needs no numpy
+    from app.engine.live_texts import RunText, TokenRows
+
+Json: TypeAlias = dict[str, Any]
 router = APIRouter(prefix="/dictionaries/{dictionary_id}", tags=["live"], dependencies=[needs(Role.READ), live_call])
 PROBLEMS = problems(*WITH_A_BODY, 404, 422, 500, 503)
 
@@ -51,32 +48,12 @@ def run_activations(
     models.require(dictionary)
     scales = known.of(session, dictionary)
     session.close()  # no connection is held while the model works
-    followed = asked.features or []
-    texts = models.activations(dictionary, scales, asked.texts, asked.top_k, followed, asked.rank_by, patience)
-    follows = asked.features is not None
-    shown = {found.index for text in texts for token in text.tokens for found in shown_at(token, follows)}
-    ranked = {feature.peak.index for text in texts for feature in text.ranked}
-    names = feature_names(session, dictionary, sorted(shown | ranked))
-    answer = Activations(
-        results=[
-            LiveText(
-                text=text.text,
-                tokens=[
-                    LiveToken(
-                        position=token.position,
-                        text=token.text,
-                        start=token.start,
-                        end=token.end,
-                        features=[_token_feature(found, names) for found in shown_at(token, follows)],
-                    )
-                    for token in text.tokens
-                ],
-                features=[_text_feature(feature, names) for feature in text.ranked],
-            )
-            for text in texts
-        ]
-    )
-    return Response(answer.model_dump_json(), media_type="application/json")
+    runs = models.run_texts(dictionary, asked.texts, asked.top_k, asked.features or [], patience)
+    texts = [_rows_of(text, run, asked, scales) for text, run in zip(asked.texts, runs, strict=True)]
+    names = feature_names(session, dictionary, sorted(set().union(*(text.indices for text in texts))))
+    # Made as the schema has it, and not checked against it again: there are hundreds of numbers in one answer.
+    results = [_text(text, names) for text in texts]
+    return Response(to_json({"results": results}, inf_nan_mode="null"), media_type="application/json")
 
 
 @router.post("/next-tokens", summary="What comes next in a text", responses=PROBLEMS)
@@ -93,24 +70,65 @@ def predict_next_tokens(
     return NextTokens(next=[NextToken.model_validate(token) for token in found])
 
 
-def shown_at(token: live.LiveToken, follows: bool) -> list[FeatureActivation]:
-    return list(token.followed if follows else token.features)
+@dataclass(frozen=True)
+class _TextRows:
+    """What the answer shows of one text. n_shown: features of each token, the first of its row."""
+
+    text: str
+    run: "RunText"
+    rows: "TokenRows"
+    n_shown: Sequence[int]
+    ranked: Sequence[LiveFeature]
+
+    @property
+    def indices(self) -> set[int]:
+        shown = (row[:n] for row, n in zip(self.rows.features, self.n_shown, strict=True))
+        return set().union(*shown) | {feature.peak.index for feature in self.ranked}
 
 
-def _token_feature(found: FeatureActivation, names: Mapping[int, str]) -> TokenFeature:
-    return TokenFeature(
-        index=found.index, label=names.get(found.index), activation=found.activation, percentile=found.percentile
-    )
+def _rows_of(text: str, run: "RunText", asked: ActivationsRequest, scales: Scales) -> _TextRows:
+    from app.engine import live_texts
+
+    first = live_texts.ranked(run.kept, scales, asked.rank_by)
+    if asked.features is not None:
+        rows = live_texts.followed_rows(run.kept, asked.features, scales)
+        return _TextRows(text, run, rows, [len(asked.features)] * len(run.starts), first)
+    return _TextRows(text, run, live_texts.strongest(run.kept, scales), live_texts.n_shown(run.kept), first)
 
 
-def _text_feature(feature: LiveFeature, names: Mapping[int, str]) -> TextFeature:
-    return TextFeature(
-        index=feature.peak.index,
-        label=names.get(feature.peak.index),
-        position=feature.peak.position,
-        max_activation=feature.peak.activation,
-        percentile=feature.peak.percentile,
-        sum=feature.total,
-        n_tokens=feature.n_tokens,
-        n_as_strong=feature.n_as_strong,
-    )
+def _text(found: _TextRows, names: Mapping[int, str]) -> Json:
+    rows, label = found.rows, names.get
+    spans = zip(found.run.starts, found.run.ends, strict=True)
+    shown = zip(rows.features, rows.activations, rows.percentiles, found.n_shown, strict=True)
+    return {
+        "text": found.text,
+        "tokens": [
+            {
+                "position": position,
+                "text": found.text[start:end],
+                "start": start,
+                "end": end,
+                "features": [
+                    {"index": index, "label": label(index), "activation": activation, "percentile": percentile}
+                    for index, activation, percentile in zip(indices[:n], activations, percentiles, strict=False)
+                ],
+            }
+            for position, ((start, end), (indices, activations, percentiles, n)) in enumerate(
+                zip(spans, shown, strict=True)
+            )
+        ],
+        "features": [_text_feature(feature, names) for feature in found.ranked],
+    }
+
+
+def _text_feature(feature: LiveFeature, names: Mapping[int, str]) -> Json:
+    return {
+        "index": feature.peak.index,
+        "label": names.get(feature.peak.index),
+        "position": feature.peak.position,
+        "max_activation": feature.peak.activation,
+        "percentile": feature.peak.percentile,
+        "sum": feature.total,
+        "n_tokens": feature.n_tokens,
+        "n_as_strong": feature.n_as_strong,
+    }

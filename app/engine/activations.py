@@ -1,27 +1,16 @@
-"""The live side: any text through model and SAE now, the strongest features kept per token and overall.
+"""The live side: windows of several requests through model and SAE at once, and what is kept of each."""
 
-In two halves: tensors, for windows of several requests at once, in the model's thread; and what is made of them for
-one request, in its own.
-"""
-
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from app.engine.live_texts import KeptActivations
 from app.engine.loaded_models import Loaded
 from app.engine.tokens import Window
-from app.live import FeatureActivation, LiveFeature, LiveText, LiveToken, Ranking
-from app.scales import Scales
 
-Ids: TypeAlias = NDArray[np.int64]
-Floats: TypeAlias = NDArray[np.float32]
-STRONGEST = 20  # features over a whole text
 BATCH_TOKENS = 2048  # positions of one forward, padding included
 BATCH_ACTIVATIONS = 2**26  # entries of one encode's result: 256 MB
 
@@ -40,24 +29,6 @@ class Piece:
         return len(self.windows) * (1 + max(len(window.token_ids) for window in self.windows))
 
 
-@dataclass(frozen=True)
-class WindowActivations:
-    """What is kept of one window's (n_tokens, n_features) activations.
-
-    top_features, top_values: (n_tokens, k), strongest first, 0 where fewer fire; followed: (n_tokens, n_followed)
-    peaks, places, sums, counts: (n_features,): largest activation, its token (the first of equals), sum, active tokens;
-    0 where a feature does not fire
-    """
-
-    top_features: Ids
-    top_values: Floats
-    followed: Floats
-    peaks: Floats
-    places: Ids
-    sums: Floats
-    counts: Ids
-
-
 def most_tokens(loaded: Loaded) -> int:
     """Tokens of one step: bounded by the forward, and by the size of the encode's result."""
     return max(1, min(BATCH_TOKENS, BATCH_ACTIVATIONS // loaded.sae.n_features))
@@ -71,13 +42,13 @@ def pieces(windows: Sequence[Window], top_k: int, followed: Sequence[int], most:
 
 
 @torch.inference_mode()
-def run_pieces(loaded: Loaded, pieces: Sequence[Piece]) -> list[list[WindowActivations]]:
+def run_pieces(loaded: Loaded, pieces: Sequence[Piece]) -> list[list[KeptActivations]]:
     """The windows of all pieces, in as few forwards as there are groups of about one length.
 
     Padding stands on the right, so no window's result depends on its neighbours but for the rounding of sums.
     """
     asked = [(piece, window) for piece in pieces for window in piece.windows]
-    found: dict[int, WindowActivations] = {}
+    found: dict[int, KeptActivations] = {}
     for group in of_about_one_length([len(window.token_ids) for _, window in asked]):
         acts = encode_windows(loaded, [asked[place][1] for place in group])
         for place, held in zip(group, acts, strict=True):
@@ -115,7 +86,7 @@ def encode_windows(loaded: Loaded, windows: Sequence[Window]) -> list[Tensor]:
     return list(torch.split(acts, [len(window.token_ids) for window in windows]))
 
 
-def _reduce(acts: Tensor, piece: Piece) -> WindowActivations:
+def _reduce(acts: Tensor, piece: Piece) -> KeptActivations:
     """acts: (n_tokens, n_features), few of which fire: what does is found once, and the rest made of it.
 
     At 32 tokens of 24,576 features this takes a fourth of the time of four passes over all of them.
@@ -134,99 +105,15 @@ def _reduce(acts: Tensor, piece: Piece) -> WindowActivations:
     top_features[tokens[strong], rank[strong]] = features[order][strong]
     top_values[tokens[strong], rank[strong]] = values[order][strong]
 
-    peaks, places = np.zeros(n_features, np.float32), np.zeros(n_features, np.int64)
     order = np.lexsort((tokens, -values, features))
-    first = order[np.flatnonzero(np.diff(features[order], prepend=-1))]
-    peaks[features[first]], places[features[first]] = values[first], tokens[first]
-    return WindowActivations(
+    firsts = np.flatnonzero(np.diff(features[order], prepend=-1))  # of each feature, its peak
+    return KeptActivations(
         top_features=top_features,
         top_values=top_values,
         followed=held[:, list(piece.followed)],
-        peaks=peaks,
-        places=places,
-        sums=np.bincount(features, weights=values, minlength=n_features).astype(np.float32),
-        counts=np.bincount(features, minlength=n_features),
+        features=features[order][firsts],
+        peaks=values[order][firsts],
+        places=tokens[order][firsts],
+        sums=np.add.reduceat(values[order].astype(np.float64), firsts) if len(firsts) else np.zeros(0),
+        counts=np.diff(firsts, append=len(order)),
     )
-
-
-def live_text(
-    text: str,
-    windows: Sequence[Window],
-    found: Sequence[WindowActivations],
-    followed: Sequence[int],
-    scales: Scales,
-    ranking: Ranking,
-) -> LiveText:
-    """One text's windows put together, every value with its percentile. found: one per window."""
-    top_features = np.concatenate([window.top_features for window in found])
-    top_values = np.concatenate([window.top_values for window in found])
-    wanted = np.concatenate([window.followed for window in found])
-    ids = np.broadcast_to(np.array(followed, dtype=np.int64), wanted.shape)
-    strongest = _activations(scales, top_features, top_values)
-    asked = _activations(scales, ids, wanted)
-    n_firing = (top_values > 0).sum(axis=1).tolist()  # the strongest stand first
-    spans = [(w.offset + span.start, w.offset + span.end) for w in windows for span in w.spans]
-    tokens = [
-        LiveToken(position, text[start:end], start, end, strongest[position][: n_firing[position]], asked[position])
-        for position, (start, end) in enumerate(spans)
-    ]
-    return LiveText(text, tokens, ranked(found, scales, ranking))
-
-
-def text_peaks(texts: Sequence[Sequence[WindowActivations]]) -> Floats:
-    """(n_texts, n_features): each feature's largest activation in each text. texts: their windows."""
-    return np.stack([np.stack([window.peaks for window in text]).max(axis=0) for text in texts])
-
-
-def ranked(found: Sequence[WindowActivations], scales: Scales, ranking: Ranking) -> list[LiveFeature]:
-    """The first STRONGEST features over all windows, by the ranking, then by their largest activation."""
-    firsts = np.cumsum([0, *(len(window.top_values) for window in found)])[:-1]
-    peaks_by_window = np.stack([window.peaks for window in found])
-    best = peaks_by_window.argmax(axis=0)
-    columns = np.arange(peaks_by_window.shape[1])
-    peaks = peaks_by_window[best, columns].astype(np.float64)
-    places = np.stack([window.places for window in found])[best, columns] + firsts[best]
-    sums = np.stack([window.sums for window in found]).astype(np.float64).sum(axis=0)
-    counts = np.stack([window.counts for window in found]).sum(axis=0)
-
-    firing = np.flatnonzero(peaks > 0)
-    match ranking:
-        case Ranking.MAX:
-            order = np.lexsort((firing, -peaks[firing]))
-        case Ranking.SUM:
-            order = np.lexsort((firing, -sums[firing]))
-        case Ranking.RARITY:
-            beyond = peaks[firing] / np.maximum(scales.maxima[firing], 1e-30)
-            as_strong = scales.n_as_strong(firing, peaks[firing])
-            order = np.lexsort((firing, -beyond, np.maximum(as_strong, 1)))
-    features = firing[order[:STRONGEST]]
-    shares = _percentiles(scales, features, peaks[features])
-    return [
-        LiveFeature(
-            FeatureActivation(int(f), int(places[f]), float(peaks[f]), _known(float(share))),
-            float(sums[f]),
-            int(counts[f]),
-            float(n),
-        )
-        for f, share, n in zip(features, shares, scales.n_as_strong(features, peaks[features]), strict=True)
-    ]
-
-
-def _percentiles(scales: Scales, features: Ids, values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """For features and values of any one shape, in that shape."""
-    flat = scales.percentiles(features.reshape(-1), values.reshape(-1).astype(np.float64))
-    return flat.reshape(values.shape)
-
-
-def _activations(scales: Scales, features: Ids, values: Floats) -> list[list[FeatureActivation]]:
-    """Each token's, as plain numbers. features, values: (n_tokens, n)."""
-    # Whole arrays become lists at once: an array for each token would take longer than what is made of it.
-    rows = zip(features.tolist(), values.tolist(), _percentiles(scales, features, values).tolist(), strict=True)
-    return [
-        [FeatureActivation(feature, position, value, _known(share)) for feature, value, share in zip(*row, strict=True)]
-        for position, row in enumerate(rows)
-    ]
-
-
-def _known(share: float) -> float | None:
-    return None if math.isnan(share) else share

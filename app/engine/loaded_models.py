@@ -85,12 +85,14 @@ class LoadedModels:
         device_map: str | None = None,
         trust_remote_code: bool = False,
         threads: int = 0,
+        after_load: Callable[[], object] = lambda: None,
     ) -> None:
         self.device = device
         self.threads = threads or max(1, n_processors() - 1)  # of torch on the processor
         self.device_map = device_map
         self.trust_remote_code = trust_remote_code
         self.memory = memory
+        self._after_load = after_load
         self._lock = threading.Lock()
         self._held: OrderedDict[Key, _Held] = OrderedDict()
         self._begun: dict[tuple[Key, Key], tuple[float, Future[None]]] = {}
@@ -166,6 +168,7 @@ class LoadedModels:
         try:
             if held.value is None:
                 held.value = load()
+                self._after_load()
         except FeaturescopeError as error:
             raise Unavailable(f"The {key[0]} of this dictionary cannot be loaded: {error}") from error
         finally:

@@ -5,12 +5,10 @@ must never be there during another's. A request's work is cut into short steps (
 steered text), so that a long one holds up the others for one step only.
 """
 
-import os
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -19,9 +17,6 @@ from app.errors import Busy
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-# Above the server's own threads in niceness, so that pages are made first while both want the processor (Linux: a
-# thread has its own niceness, and the threads that torch starts from it inherit it).
-NICENESS = 3
 
 
 @dataclass
@@ -38,42 +33,13 @@ class _Step:
 
 
 class ModelThread:
-    """One per server. `admit` bounds how many requests are there; `run` and `run_together` wait for their step."""
+    """One per process. `run` and `run_together` wait for their step."""
 
-    def __init__(self, max_waiting: int) -> None:
-        self.max_waiting = max_waiting
-        self._door = threading.Lock()
-        self._n_admitted = 0
+    def __init__(self) -> None:
         self._steps: deque[_Step] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
-
-    @contextmanager
-    def admit(self) -> Iterator[None]:
-        """Around all of one request's work. Raises Busy at once when too many are there."""
-        self.enter()
-        try:
-            yield
-        finally:
-            self.leave()
-
-    def enter(self) -> None:
-        with self._door:
-            self.check_room()
-            self._n_admitted += 1
-
-    def leave(self) -> None:
-        with self._door:
-            self._n_admitted -= 1
-
-    def check_room(self) -> None:
-        """Raises Busy where `enter` would now; takes no place, and waits for nothing."""
-        if self._n_admitted >= self.max_waiting:
-            raise Busy(
-                f"{self.max_waiting} requests are at the model already (the setting max_waiting); "
-                "try again in a few seconds."
-            )
 
     @property
     def n_waiting(self) -> int:
@@ -116,8 +82,6 @@ class ModelThread:
         return step.result.result()
 
     def _serve(self) -> None:
-        with suppress(AttributeError, OSError):  # another system, or one that forbids it
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while (steps := self._next()) is not None:
             _run([step for step in steps if _is_wanted(step)])
 

@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from app.errors import Busy
 
@@ -17,9 +19,26 @@ class Patience:
         self.seconds = seconds
         self._until = time.monotonic() + seconds
         self._gone = threading.Event()
+        self._line = threading.Lock()
+        self._hang_up: Callable[[], object] | None = None
 
     def leave(self) -> None:
-        self._gone.set()
+        with self._line:
+            self._gone.set()
+            if self._hang_up is not None:
+                self._hang_up()
+
+    @contextmanager
+    def with_line(self, hang_up: Callable[[], object]) -> Iterator[None]:
+        """Inside, `hang_up` is called when the client goes. Raises Gone where it has."""
+        with self._line:
+            self.check()
+            self._hang_up = hang_up
+        try:
+            yield
+        finally:
+            with self._line:
+                self._hang_up = None
 
     @property
     def left(self) -> float:

@@ -1,21 +1,20 @@
-"""The live side of one server: what a dictionary's model and SAE do with a text, for many people at once.
+"""The live side of one server: what may be asked of it, by how many at once, and what comes of it.
 
-torch is imported when the first model is, never with this module.
+The work itself is done in another process (live_work.py); neither torch nor a model is ever loaded in this one.
 """
 
 import logging
 import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.domain import Dictionary
 from app.engine.demo import DEMO
+from app.engine.door import Door
 from app.engine.event_stream import EventStream
-from app.engine.loaded_models import Loaded, LoadedModels
-from app.engine.model_thread import ModelThread
+from app.engine.model_process import ModelProcess
 from app.engine.patience import Patience
 from app.engine.requests import check_features, check_steering, check_text, control_strengths
 from app.errors import FeaturescopeError, Invalid, Unavailable
@@ -33,12 +32,12 @@ from app.live import (
 from app.scales import Scales
 from app.settings import Settings
 
-logger = logging.getLogger("featurescope")
-if TYPE_CHECKING:
-    from app.engine.activations import WindowActivations
-    from app.engine.tokens import Window
+if TYPE_CHECKING:  # browsing alone needs no numpy
+    from app.engine.live_texts import RunText
 
+logger = logging.getLogger("featurescope")
 A_MOMENT = 4.0  # seconds
+A_LOOK = 2.0  # seconds that a measurement may wait
 
 
 class Runtime:
@@ -46,14 +45,12 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.models = LoadedModels(
-            settings.device, settings.memory, settings.device_map or None, settings.trust_remote_code, settings.threads
-        )
+        self.door = Door(settings.max_waiting)
+        self.process = ModelProcess(settings)
         self._missed: set[str] = set()
-        self.thread = ModelThread(settings.max_waiting)
 
     def close(self) -> None:
-        self.thread.close()
+        self.process.close()
 
     def activations(
         self,
@@ -66,15 +63,19 @@ class Runtime:
         patience: Patience,
     ) -> list[LiveText]:
         """Each text's strongest features per token and overall. Raises Invalid, Busy, Unavailable."""
-        check_features(dictionary, followed)
-        with self.loaded(dictionary, texts, patience) as loaded:
-            from app.engine.activations import live_text
+        from app.engine.live_texts import live_text
 
-            found = self._run(loaded, texts, top_k, followed, patience)
-            return [
-                live_text(text, cut, acts, followed, scales, ranking)
-                for text, (cut, acts) in zip(texts, found, strict=True)
-            ]
+        found = self.run_texts(dictionary, texts, top_k, followed, patience)
+        return [live_text(text, run, followed, scales, ranking) for text, run in zip(texts, found, strict=True)]
+
+    def run_texts(
+        self, dictionary: Dictionary, texts: Sequence[str], top_k: int, followed: Sequence[int], patience: Patience
+    ) -> "list[RunText]":
+        """What `activations` is made of. Raises as it does."""
+        check_features(dictionary, followed)
+        with self.admitted(dictionary, texts):
+            found: list[RunText] = self.process.call(patience, "activations", dictionary, texts, top_k, followed)
+        return found
 
     def separate(
         self, dictionary: Dictionary, having: Sequence[str], lacking: Sequence[str], n: int, patience: Patience
@@ -84,32 +85,25 @@ class Runtime:
             if not 1 <= len(texts) <= self.settings.max_texts:
                 most = self.settings.max_texts
                 raise Invalid(f"There are {len(texts)} texts {name}; give 1 to {most} (the setting max_texts).")
-        with self.loaded(dictionary, [*having, *lacking], patience) as loaded:
-            from app.engine.activations import text_peaks
-            from app.engine.separation import separate
-
-            peaks = text_peaks([acts for _, acts in self._run(loaded, [*having, *lacking], 1, [], patience)])
-            return separate(peaks[: len(having)], peaks[len(having) :], n)
+        with self.admitted(dictionary, [*having, *lacking]):
+            found: Separation = self.process.call(patience, "separate", dictionary, having, lacking, n)
+        return found
 
     def attribute(self, dictionary: Dictionary, asked: AttributionRequest, patience: Patience) -> Attribution:
         """Which features made a next token likely. Raises Invalid, Busy, Unavailable."""
         if not 1 <= asked.n <= self.settings.max_ablated:
             raise Invalid(f"{asked.n} features are to be ablated; give 1 to {self.settings.max_ablated} (max_ablated).")
-        with self.loaded(dictionary, [asked.text], patience) as loaded:
-            from app.engine.attribution import attribute
-
-            return attribute(loaded, asked, lambda step: self.thread.run(patience, step))
+        with self.admitted(dictionary, [asked.text]):
+            found: Attribution = self.process.call(patience, "attribute", dictionary, asked)
+        return found
 
     def next_tokens(
         self, dictionary: Dictionary, text: str, position: int, n: int, patience: Patience
     ) -> list[NextToken]:
         """What the model expects after the text's token `position`, the likeliest first; an encoder expects nothing."""
-        with self.loaded(dictionary, [text], patience) as loaded:
-            if not loaded.model.has_logits:
-                return []
-            from app.engine.predictions import predict_next
-
-            return self.thread.run(patience, lambda: predict_next(loaded, text, position, n))
+        with self.admitted(dictionary, [text]):
+            found: list[NextToken] = self.process.call(patience, "next_tokens", dictionary, text, position, n)
+        return found
 
     def steer(
         self, dictionary: Dictionary, scales: Scales, asked: SteeringRequest, patience: Patience
@@ -118,15 +112,12 @@ class Runtime:
         strengths = check_steering(dictionary, scales, asked, self.settings)
         controls = control_strengths(scales, asked, strengths) if asked.controls else []
         self.require(dictionary)
-        self.thread.enter()
+        self.door.enter()
         try:
-            with self.models.use(dictionary, patience) as loaded:
-                from app.engine.generation import read_prompt
-
-                read_prompt(loaded, asked.prompt, asked.max_new_tokens)
+            self.process.call(patience, "check_prompt", dictionary, asked.prompt, asked.max_new_tokens)
             return EventStream(patience, lambda: self._steer(dictionary, asked, strengths, controls, patience))
         except BaseException:
-            self.thread.leave()
+            self.door.leave()
             raise
 
     def _steer(
@@ -137,38 +128,43 @@ class Runtime:
         controls: Sequence[RawStrength],
         patience: Patience,
     ) -> Generator[SteeringEvent]:
-        from app.engine.steering import steer
-
         try:
-            with self.models.use(dictionary, patience) as loaded:
-                yield from steer(loaded, asked, strengths, controls, lambda step: self.thread.run(patience, step))
+            yield from self.process.stream(patience, "steer", dictionary, asked, strengths, controls)
         finally:
-            self.thread.leave()
+            self.door.leave()
 
     @contextmanager
-    def loaded(self, dictionary: Dictionary, texts: Sequence[str], patience: Patience) -> Iterator[Loaded]:
-        """A place at the model for one request, with everything that it needs. Raises Invalid, Busy, Unavailable."""
+    def admitted(self, dictionary: Dictionary, texts: Sequence[str]) -> Iterator[None]:
+        """A place at the model for one request. Raises Invalid, Busy, Unavailable."""
         for text in texts:
             check_text(text, self.settings.max_text)
         self.require(dictionary)
-        with self.thread.admit(), self.models.use(dictionary, patience) as loaded:
-            yield loaded
+        with self.door.admit():
+            yield
 
-    def loading(self, dictionary: Dictionary) -> float | None:
+    def loading(self, dictionary: Dictionary, texts: Sequence[str], patience: Patience) -> float | None:
         """Loads the dictionary's models; None once they are there, else since how many seconds they have been loading.
 
-        Waits a little, so that a small model never shows a page that says so. Raises Unavailable.
+        Waits a little, so that a small model never shows a page that says so. texts: that are to be run then. Raises
+        Invalid for one that cannot be, Unavailable, Busy.
         """
-        return self.models.loading_for(dictionary, A_MOMENT)
+        for text in texts:
+            check_text(text, self.settings.max_text)
+        found: float | None = self.process.call(patience, "loading", dictionary, A_MOMENT)
+        return found
 
     def load(self, dictionary: Dictionary) -> str | None:
         """Loads the dictionary's models now; what stood in the way, or None."""
         try:
             self.require(dictionary)
-            with self.models.use(dictionary, Patience(math.inf)):
-                return None
+            found: str | None = self.process.call(Patience(math.inf), "load", dictionary)
         except FeaturescopeError as error:
             return str(error)
+        return found
+
+    def n_bytes(self) -> int:
+        """Of the weights that are loaded."""
+        return int(self.process.call(Patience(A_LOOK), "n_bytes")) if self.process.is_running else 0
 
     def unavailable(self, dictionary: Dictionary) -> str | None:
         """Why the live side cannot run this dictionary here, or None."""
@@ -193,28 +189,3 @@ class Runtime:
         reason = self.unavailable(dictionary)
         if reason is not None:
             raise Unavailable(reason)
-
-    def _run(
-        self, loaded: Loaded, texts: Sequence[str], top_k: int, followed: Sequence[int], patience: Patience
-    ) -> "list[tuple[list[Window], list[WindowActivations]]]":
-        """Each text's windows, and what was found in them."""
-        from app.engine import activations
-        from app.engine.tokens import windows
-
-        cut = [windows(loaded.model.tokenizer, text, loaded.window_tokens) for text in texts]
-        for text, its_windows in zip(texts, cut, strict=True):
-            if not its_windows:
-                raise Invalid(f"The text {text[:40]!r} holds no token for this model; type a sentence.")
-        most = activations.most_tokens(loaded)
-        found: list[WindowActivations] = []
-        for piece in activations.pieces([window for its in cut for window in its], top_k, followed, most):
-            found += self.thread.run_together(
-                patience,
-                ("activations", id(loaded.model), id(loaded.sae), loaded.hook, loaded.bos),
-                piece,
-                piece.n_tokens,
-                most,
-                lambda waiting: activations.run_pieces(loaded, waiting),
-            )
-        rest = iter(found)
-        return [(its_windows, list(islice(rest, len(its_windows)))) for its_windows in cut]

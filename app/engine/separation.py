@@ -1,14 +1,23 @@
 """Finding features by examples: which fire more in some texts than in others."""
 
+from collections.abc import Sequence
 from math import comb
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.engine.live_texts import KeptActivations
 from app.live import SeparatingFeature, Separation
 
 Peaks: TypeAlias = NDArray[np.float32]  # (n_texts, n_features), each feature's largest activation in each text
+
+
+def peaks_of(texts: Sequence[KeptActivations], n_features: int) -> Peaks:
+    peaks = np.zeros((len(texts), n_features), np.float32)
+    for row, text in zip(peaks, texts, strict=True):
+        row[text.features] = text.peaks
+    return peaks
 
 
 def separate(having: Peaks, lacking: Peaks, n: int) -> Separation:

@@ -132,7 +132,7 @@ def show_attribution(
     result = None
     if text.strip() and unavailable is None:
         session.close()  # no connection is held while the model works
-        loading = models.loading(dictionary)
+        loading = models.loading(dictionary, [text], patience)
         if loading is not None:
             return render_loading(dictionary, loading)
         found = models.attribute(dictionary, asked.to_request(), patience)

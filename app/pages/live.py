@@ -144,7 +144,7 @@ def show_live(
     if asked.text.strip() and unavailable is None:
         scales = known.of(session, dictionary)
         session.close()  # no connection is held while the model works
-        loading = models.loading(dictionary)
+        loading = models.loading(dictionary, [asked.text], patience)
         if loading is not None:
             return render_loading(dictionary, loading)
         found, shaded = run(models, scales, asked, patience)

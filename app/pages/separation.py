@@ -55,7 +55,7 @@ def show_separation(
     found, features = None, []
     if having.strip() and lacking.strip() and unavailable is None:
         session.close()  # no connection is held while the model works
-        loading = models.loading(dictionary)
+        loading = models.loading(dictionary, [*lines(having), *lines(lacking)], patience)
         if loading is not None:
             return render_loading(dictionary, loading)
         found = models.separate(dictionary, lines(having), lines(lacking), SHOWN, patience)

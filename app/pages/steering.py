@@ -203,7 +203,7 @@ def show_steering(
         scales = known.of(session, dictionary)
         check_steering(dictionary, scales, asked, settings)
         session.close()  # no connection is held while the model works
-        loading = models.loading(dictionary)
+        loading = models.loading(dictionary, [asked.prompt], patience)
         if loading is not None:
             return render_loading(dictionary, loading)
         if run is Run.WHOLE:

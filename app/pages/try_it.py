@@ -60,7 +60,7 @@ def show_tried(
     if texts and unavailable is None:
         scales = known.of(session, dictionary)
         session.close()  # no connection is held while the model works
-        loading = models.loading(dictionary)
+        loading = models.loading(dictionary, texts, patience)
         if loading is not None:
             return render_loading(dictionary, loading)
         found = models.activations(dictionary, scales, texts, 1, [index], Ranking.MAX, patience)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from app.api.schemas.activations import Activations
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import Indexed
@@ -61,10 +62,17 @@ def test_next_tokens_are_probabilities_after_the_chosen_token(client: TestClient
 
 def test_a_full_queue_is_answered_at_once_with_when_to_come_back(indexed: Indexed) -> None:
     with TestClient(create_app(Settings(db=indexed.url, max_waiting=1))) as client:
-        assert client.post(ADDRESS, json={"texts": ["a"]}).status_code == 200
-        with client.app.state.runtime.thread.admit():  # type: ignore[attr-defined]  # a FastAPI, not any ASGI app
+        door = client.app.state.runtime.door  # type: ignore[attr-defined]  # a FastAPI, not any ASGI app
+        with door.admit():
             answer = client.post(ADDRESS, json={"texts": ["a"]})
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
         assert "max_waiting" in answer.json()["detail"]
-        assert client.post(ADDRESS, json={"texts": ["a"]}).status_code == 200
+        assert door.n_inside == 0
+
+
+def test_an_answer_is_as_its_description_says(client: TestClient) -> None:
+    for asked in ({"texts": [TEXT, "rain"]}, {"texts": [TEXT], "features": [3, 7]}, {"texts": [TEXT], "features": []}):
+        answer = client.post(ADDRESS, json=asked)
+        found = Activations.model_validate_json(answer.content)
+        assert found.model_dump(mode="json") == answer.json()

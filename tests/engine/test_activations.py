@@ -1,15 +1,18 @@
 """Live activations: alone or in a batch, they are what a plain forward and encode give."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 
-from app.engine.activations import Piece, live_text, of_about_one_length, pieces, run_pieces
+from app.engine.activations import Piece, of_about_one_length, pieces, run_pieces
 from app.engine.hook_points import parse_hook_point
+from app.engine.live_texts import KeptActivations, RunText, joined, live_text
 from app.engine.loaded_models import Loaded
 from app.engine.model_files import load_language_model
 from app.engine.sae import load_sae
-from app.engine.tokens import windows
+from app.engine.tokens import Window, windows
 from app.live import Ranking
 from app.scales import Scales
 from tests.tiny import HOOK, N_FEATURES, Tiny
@@ -38,6 +41,11 @@ def plain(loaded: Loaded, text: str) -> torch.Tensor:
     return torch.cat(found)
 
 
+def run_text(cut: Sequence[Window], kept: Sequence[KeptActivations]) -> RunText:
+    spans = [(window.offset + span.start, window.offset + span.end) for window in cut for span in window.spans]
+    return RunText([start for start, _ in spans], [end for _, end in spans], joined(kept))
+
+
 def test_who_else_is_in_the_batch_changes_no_answer(loaded: Loaded) -> None:
     every = [Piece(windows(loaded.model.tokenizer, text, loaded.window_tokens), N_FEATURES, [3]) for text in TEXTS]
     together = run_pieces(loaded, every)
@@ -45,6 +53,7 @@ def test_who_else_is_in_the_batch_changes_no_answer(loaded: Loaded) -> None:
         (alone,) = run_pieces(loaded, [piece])
         acts = plain(loaded, text)
         for one, other in zip(found, alone, strict=True):
+            assert one.features.tolist() == other.features.tolist()
             assert np.abs(one.peaks - other.peaks).max() < 1e-5
             assert np.abs(one.top_values - other.top_values).max() < 1e-5
         assert np.concatenate([one.followed for one in found])[:, 0] == pytest.approx(acts[:, 3].numpy(), abs=1e-5)
@@ -55,7 +64,7 @@ def test_a_text_cut_into_windows_keeps_every_token_and_its_peaks(loaded: Loaded,
     cut = windows(loaded.model.tokenizer, text, loaded.window_tokens)
     assert len(cut) > 1
     found = [window for piece in pieces(cut, 5, [7], 40) for window in run_pieces(loaded, [piece])[0]]
-    live = live_text(text, cut, found, [7], scales, Ranking.MAX)
+    live = live_text(text, run_text(cut, found), [7], scales, Ranking.MAX)
     acts = plain(loaded, text)
     assert "".join(token.text for token in live.tokens) == text
     assert [token.followed[0].activation for token in live.tokens] == pytest.approx(acts[:, 7].tolist(), abs=1e-5)
@@ -72,7 +81,7 @@ def test_a_text_cut_into_windows_keeps_every_token_and_its_peaks(loaded: Loaded,
 def test_rankings_put_first_what_they_say(loaded: Loaded, scales: Scales) -> None:
     cut = windows(loaded.model.tokenizer, TEXTS[2], loaded.window_tokens)
     found = [window for piece in pieces(cut, 5, [], 999) for window in run_pieces(loaded, [piece])[0]]
-    by = {ranking: live_text(TEXTS[2], cut, found, [], scales, ranking).ranked for ranking in Ranking}
+    by = {ranking: live_text(TEXTS[2], run_text(cut, found), [], scales, ranking).ranked for ranking in Ranking}
     totals = [feature.total for feature in by[Ranking.SUM]]
     assert totals == sorted(totals, reverse=True)
     as_strong = [max(1, feature.n_as_strong) for feature in by[Ranking.RARITY]]

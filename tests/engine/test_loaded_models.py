@@ -1,5 +1,7 @@
 """The cache of loaded models: shared, bounded in bytes, never emptied under a request, and honest about what failed."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +39,22 @@ def test_dictionaries_share_a_model_and_use_drops_the_least_recent_sae(several: 
     with models.use(several[0], Patience(30)) as kept, models.use(several[1], Patience(30)) as loaded_anew:
         assert kept.sae is first.sae
         assert loaded_anew.sae is not second.sae
+
+
+def test_a_model_that_two_requests_waited_for_stays_beside_the_sae_used_last(several: list[Dictionary]) -> None:
+    models = LoadedModels("cpu", memory=0)
+    together = threading.Barrier(2)
+
+    def use(dictionary: Dictionary) -> object:
+        with models.use(dictionary, Patience(30)) as loaded:
+            together.wait(30)
+            return loaded.model
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(use, several[:2])
+    assert first is second
+    with models.use(several[2], Patience(30)) as after:
+        assert after.model is first
 
 
 def test_nothing_is_dropped_while_a_request_holds_it(several: list[Dictionary]) -> None:

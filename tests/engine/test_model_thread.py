@@ -13,7 +13,7 @@ from app.errors import Busy, Invalid
 
 @pytest.fixture
 def thread() -> Iterator[ModelThread]:
-    made = ModelThread(max_waiting=4)
+    made = ModelThread()
     yield made
     made.close()
 
@@ -88,20 +88,6 @@ def test_a_client_that_left_has_no_step_run(thread: ModelThread) -> None:
             asked.result(5)
     waiting.join()
     assert not ran.is_set()
-
-
-def test_a_request_too_many_is_refused_at_once(thread: ModelThread) -> None:
-    for _ in range(4):
-        thread.enter()
-    with pytest.raises(Busy, match="max_waiting") as refused, thread.admit():
-        pass
-    assert refused.value.retry_after > 0
-    with pytest.raises(Busy, match="max_waiting"):
-        thread.check_room()
-    thread.leave()
-    thread.check_room()
-    with thread.admit():
-        pass
 
 
 def test_time_that_is_up_ends_a_wait(thread: ModelThread) -> None:

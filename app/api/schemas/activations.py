@@ -28,7 +28,7 @@ class ActivationsRequest(BaseModel):
 
 
 class TokenFeature(TypedDict):
-    """Checked with the answer that it is part of: there are hundreds in one."""
+    """A plain dictionary: there are hundreds of them in an answer."""
 
     index: int
     label: str | None

@@ -1,0 +1,135 @@
+"""The process that runs the models: begun when it is needed, left alone by who goes, and replaced where it ends."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.domain import Dictionary
+from app.engine.patience import Gone, Patience
+from app.engine.runtime import Runtime
+from app.errors import Busy, Invalid
+from app.live import FeatureStrength, Mode, SteeringRequest, SteeringSummary
+from app.scales import Scales
+from app.settings import Settings
+from app.store.database import Database
+from app.store.scales import load_scales
+from tests.conftest import Indexed
+
+pytestmark = pytest.mark.slow  # the process imports torch
+TEXTS = ["The match and the serve"]
+
+
+@pytest.fixture(scope="module")
+def runtime() -> Iterator[Runtime]:
+    made = Runtime(Settings(max_waiting=2, trust_remote_code=True))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def scales(indexed: Indexed) -> Scales:
+    database = Database(indexed.url)
+    with database.read() as session:
+        found = load_scales(session, indexed.dictionary)
+    database.close()
+    return found
+
+
+def children() -> set[int]:
+    """The processes that run models for this one."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            if int(parent) == os.getpid() and b"app.engine.model_worker" in (folder / "cmdline").read_bytes():
+                found.add(int(folder.name))
+    return found
+
+
+def steering(**changed: int) -> SteeringRequest:
+    asked = SteeringRequest("a", [FeatureStrength(3, 0.5, Mode.ADD)], temperature=3, max_new_tokens=24)
+    return replace(asked, **changed)
+
+
+def test_a_process_that_ended_is_said_and_the_next_call_has_another(runtime: Runtime, indexed: Indexed) -> None:
+    (first,) = runtime.run_texts(indexed.dictionary, TEXTS, 5, [], Patience(60))
+    for pid in children():
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(Busy, match="ended"):
+        runtime.run_texts(indexed.dictionary, TEXTS, 5, [], Patience(60))
+    (again,) = runtime.run_texts(indexed.dictionary, TEXTS, 5, [], Patience(60))
+    assert again.kept.peaks.tolist() == first.kept.peaks.tolist()
+    assert len(children()) == 1
+
+
+def test_a_fault_in_a_call_is_told_and_leaves_the_process_as_it_was(runtime: Runtime, indexed: Indexed) -> None:
+    with pytest.raises(Invalid, match="no token 99"):
+        runtime.next_tokens(indexed.dictionary, "a", 99, 5, Patience(60))
+    with pytest.raises(RuntimeError, match="model_worker"):
+        runtime.next_tokens(replace(indexed.dictionary, parameters={}), "a", 0, 5, Patience(60))
+    assert runtime.next_tokens(indexed.dictionary, "a", 0, 5, Patience(60))
+
+
+def test_a_client_that_leaves_ends_its_wait_at_once(runtime: Runtime, indexed: Indexed, tmp_path: Path) -> None:
+    patience = Patience(60)
+    threading.Timer(0.5, patience.leave).start()
+    began = time.monotonic()
+    with pytest.raises(Gone):
+        runtime.run_texts(never_loaded(indexed.dictionary, tmp_path), TEXTS, 5, [], patience)
+    assert time.monotonic() - began < 10
+
+
+def test_time_is_up_while_a_model_loads_too(runtime: Runtime, indexed: Indexed, tmp_path: Path) -> None:
+    with pytest.raises(Busy, match="max_seconds"):
+        runtime.run_texts(never_loaded(indexed.dictionary, tmp_path), TEXTS, 5, [], Patience(1))
+    assert runtime.door.n_inside == 0
+    assert runtime.run_texts(indexed.dictionary, TEXTS, 5, [], Patience(60))  # nobody else waits for that load
+
+
+def test_a_stream_that_nobody_reads_on_gives_its_place_back(runtime: Runtime, indexed: Indexed, scales: Scales) -> None:
+    for _ in range(3):  # of two places
+        events = iter(runtime.steer(indexed.dictionary, scales, steering(max_new_tokens=50, n_samples=4), Patience(60)))
+        next(events)
+        events.close()  # type: ignore[attr-defined]  # a generator
+        until = time.monotonic() + 10
+        while runtime.door.n_inside and time.monotonic() < until:
+            time.sleep(0.01)
+    *_, last = runtime.steer(indexed.dictionary, scales, steering(), Patience(60))
+    assert isinstance(last, SteeringSummary)
+
+
+def test_closing_ends_the_process_in_the_middle_of_a_call(indexed: Indexed, tmp_path: Path) -> None:
+    before = children()
+    runtime = Runtime(Settings(trust_remote_code=True))
+    found: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            runtime.run_texts(never_loaded(indexed.dictionary, tmp_path), TEXTS, 5, [], Patience(60))
+        except Busy as error:
+            found.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    while children() <= before:
+        time.sleep(0.01)
+    runtime.close()
+    asking.join(10)
+    assert found
+    assert children() <= before
+
+
+def never_loaded(dictionary: Dictionary, folder: Path) -> Dictionary:
+    """A dictionary whose model brings code of its own along, which takes an hour."""
+    (folder / "code.py").write_text("import time\n\ntime.sleep(3600)\n")
+    config = {"model_type": "slow", "auto_map": {"AutoConfig": "code.SlowConfig"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    return replace(dictionary, model_source=str(folder))
