@@ -18,7 +18,7 @@ def run(asked: argparse.Namespace) -> None:
     database = existing_database(settings_of(asked))
     try:
         with database.read() as session:
-            for entry in list_audit(session, asked.who, max(1, asked.limit)):
+            for entry in list_audit(session, asked.who, None, max(1, asked.limit)).items:
                 who = entry.who or "not signed in"
                 print(f"{entry.at:%Y-%m-%d %H:%M:%S}\t{who}\t{entry.how}\t{entry.request}\t{'; '.join(entry.changes)}")
     finally:

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import event, inspect, select
 from sqlalchemy.orm import ORMExecuteState, Session
 
+from app.domain import Slice
 from app.roles import Person
 from app.store.access_tables import AuditRow
+from app.store.paged import read_page
 
 SHOWN_CHARACTERS = 300
 # Hashes of secrets and keys stay out of the log; so do a label's words, which its text says.
@@ -51,12 +53,14 @@ def audited(session: Session, person: Person, request: str) -> Iterator[None]:
         session.add(row)
 
 
-def list_audit(session: Session, who: str | None, limit: int) -> list[AuditEntry]:
-    """The newest entries first."""
-    query = select(AuditRow).order_by(AuditRow.id.desc()).limit(limit)
+def list_audit(session: Session, who: str | None, cursor: str | None, limit: int) -> Slice[AuditEntry]:
+    """The newest entries first. Raises Invalid for a cursor of another list."""
+    query = select(AuditRow)
     if who is not None:
         query = query.where(AuditRow.who == who)
-    return [AuditEntry(row.at, row.who, row.how, row.request, row.changes) for row in session.scalars(query)]
+    page = read_page(session, query, AuditRow.id, int, cursor, limit, is_descending=True)
+    entries = [AuditEntry(row.at, row.who, row.how, row.request, row.changes) for row in page.items]
+    return replace(page, items=entries)
 
 
 def _described(done: str, row: Any) -> str | None:

@@ -1,20 +1,29 @@
 """People whom OpenID Connect or a proxy names: the roles that they were given."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.domain import Slice
 from app.errors import NotFound
 from app.roles import Grant, Role
 from app.store.access_tables import PersonRow
+from app.store.paged import read_page
 from app.store.tokens import checked_name
 
 
 def list_people(session: Session) -> list[Grant]:
     """By name."""
     return [_to_grant(row) for row in session.scalars(select(PersonRow).order_by(PersonRow.name))]
+
+
+def page_of_people(session: Session, cursor: str | None, limit: int) -> Slice[Grant]:
+    """The same, a page at a time. Raises Invalid for a cursor of another list."""
+    page = read_page(session, select(PersonRow), PersonRow.name, str, cursor, limit)
+    return replace(page, items=[_to_grant(row) for row in page.items])
 
 
 def find_person(session: Session, name: str) -> Grant | None:

@@ -3,14 +3,17 @@
 import hashlib
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.domain import Slice
 from app.errors import Invalid, NotFound
 from app.roles import Role, Token
 from app.store.access_tables import TokenRow
+from app.store.paged import read_page
 
 PREFIX = "fscope_"  # so that scanners for leaked secrets know one when they see it
 USED_AGAIN = timedelta(minutes=1)  # a use is noted at most this often
@@ -51,6 +54,12 @@ def get_token(session: Session, id: int) -> Token:
 def list_tokens(session: Session) -> list[Token]:
     """Every token, the newest first."""
     return [to_token(row) for row in session.scalars(select(TokenRow).order_by(TokenRow.id.desc()))]
+
+
+def page_of_tokens(session: Session, cursor: str | None, limit: int) -> Slice[Token]:
+    """The same, a page at a time. Raises Invalid for a cursor of another list."""
+    page = read_page(session, select(TokenRow), TokenRow.id, int, cursor, limit, is_descending=True)
+    return replace(page, items=[to_token(row) for row in page.items])
 
 
 def revoke_token(session: Session, id: int) -> Token:
