@@ -1,5 +1,6 @@
 """The server: one application made from settings. Neither torch nor a model is loaded until somebody asks for one."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -94,18 +95,19 @@ class Application(FastAPI):
 def create_app(settings: Settings) -> FastAPI:
     """The application; its database is opened (and brought to the newest schema) when it starts. Raises Invalid."""
     check_access(settings)
-    metrics = Metrics()
+    metrics, runtime = Metrics(), Runtime(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.database = Database(database_url(settings.db), settings.max_read_seconds or None)
+        runtime.turn.open(asyncio.get_running_loop())
         app.state.doorkeeper = Doorkeeper(settings, app.state.database, server_key(app.state.database))
         # A live request holds a thread while it waits for the model; pages keep as many as they had.
         to_thread.current_default_thread_limiter().total_tokens = PAGE_THREADS + settings.max_waiting
         if settings.warm:
             await to_thread.run_sync(_load_all, app)
         yield
-        app.state.runtime.close()
+        runtime.close()
         app.state.database.close()
 
     app = Application(
@@ -117,7 +119,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         middleware=[
-            Middleware(Observe, metrics=metrics),
+            Middleware(Observe, metrics=metrics, browsed=runtime.turn.leave_room),
             Middleware(SecurityHeaders),
             Middleware(HostCheck, hosts=known_hosts(settings), refuse=errors.respond),
             Middleware(HeadAsGet),
@@ -131,7 +133,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_exception_handler(kind, handler)
     app.state.settings = settings
     app.state.metrics = metrics
-    app.state.runtime = Runtime(settings)
+    app.state.runtime = runtime
     app.state.scales = KnownScales()
     app.state.kept_pages = KeptPages(settings.page_memory)
     app.include_router(api.router, prefix="/api/v1")

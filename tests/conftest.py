@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,6 +165,9 @@ class Page:
 def browse(client: TestClient) -> Any:
     def get(address: str) -> Page:
         answer = client.get(address)
+        while "refresh" in answer.headers:  # a model is loading; a browser asks again too
+            time.sleep(0.1)
+            answer = client.get(address)
         assert answer.headers["content-type"].startswith("text/html")
         return Page(answer.status_code, answer.text)
 

@@ -43,16 +43,21 @@ class Needs:
 
 class LiveCall:
     """A dependency: one more live call of whoever asks. Raises TooMany where they have had too many, and Busy where
-    the model has: here, so that a call is refused before it waits for a thread."""
+    the model has: here, so that a call is refused before it waits for a thread.
+
+    runs_with: parameters of a page's address without all of which it shows its form alone, and runs nothing.
+    """
+
+    def __init__(self, *runs_with: str) -> None:
+        self.runs_with = runs_with
 
     async def __call__(self, request: Request) -> None:
-        # The empty form of a live page runs nothing.
-        if request.method in SAFE_METHODS and not request.query_params:
+        asked = request.query_params
+        if not all(any(value.strip() for value in asked.getlist(name)) for name in self.runs_with):
             return
+        (await served_models(request)).door.check_room()
         person: Person = request.state.visit.person
         door = doorkeeper(request)
-        if request.method not in SAFE_METHODS:  # a page with its form filled in may run nothing yet
-            (await served_models(request)).door.check_room()
         if door.live is not None and person is not OWNER:
             door.live.take(person.name or client_address(request, door.proxies))
 
@@ -68,6 +73,11 @@ def needs(role: Role) -> Any:
 
 
 live_call: Any = Depends(LiveCall())  # goes after needs(...) on every route that runs a model
+
+
+def live_page(*runs_with: str) -> Any:
+    """The same for a page, which runs one where its address has these parameters."""
+    return Depends(LiveCall(*runs_with))
 
 
 def _refusal(request: Request, person: Person, asked: Role) -> FeaturescopeError:

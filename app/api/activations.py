@@ -49,11 +49,13 @@ def run_activations(
     scales = known.of(session, dictionary)
     session.close()  # no connection is held while the model works
     runs = models.run_texts(dictionary, asked.texts, asked.top_k, asked.features or [], patience)
-    texts = [_rows_of(text, run, asked, scales) for text, run in zip(asked.texts, runs, strict=True)]
-    names = feature_names(session, dictionary, sorted(set().union(*(text.indices for text in texts))))
-    # Made as the schema has it, and not checked against it again: there are hundreds of numbers in one answer.
-    results = [_text(text, names) for text in texts]
-    return Response(to_json({"results": results}, inf_nan_mode="null"), media_type="application/json")
+    with models.turn.taken():
+        texts = [_rows_of(text, run, asked, scales) for text, run in zip(asked.texts, runs, strict=True)]
+        names = feature_names(session, dictionary, sorted(set().union(*(text.indices for text in texts))))
+        session.close()
+        # Made as the schema has it, and not checked against it again: there are hundreds of numbers in one answer.
+        results = [_text(text, names) for text in texts]
+        return Response(to_json({"results": results}, inf_nan_mode="null"), media_type="application/json")
 
 
 @router.post("/next-tokens", summary="What comes next in a text", responses=PROBLEMS)

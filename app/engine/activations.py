@@ -11,7 +11,7 @@ from app.engine.live_texts import KeptActivations
 from app.engine.loaded_models import Loaded
 from app.engine.tokens import Window
 
-BATCH_TOKENS = 2048  # positions of one forward, padding included
+BATCH_TOKENS = 640  # positions of one forward, padding included: more are no quicker a token on a processor
 BATCH_ACTIVATIONS = 2**26  # entries of one encode's result: 256 MB
 
 

@@ -85,7 +85,10 @@ class ModelProcess:
         except BaseException:
             line.close()
             raise
-        running.lines.append(line)
+        if patience.is_gone:  # just as the call came to its end: the line may have been hung up
+            line.close()
+        else:
+            running.lines.append(line)
 
     def _forget(self, ended: "_Running") -> None:
         """The next call has another process."""

@@ -41,6 +41,11 @@ class Patience:
                 self._hang_up = None
 
     @property
+    def is_gone(self) -> bool:
+        """Whether the client is."""
+        return self._gone.is_set()
+
+    @property
     def left(self) -> float:
         """Seconds until the time is up, never below 0."""
         return max(0.0, self._until - time.monotonic())

@@ -17,6 +17,7 @@ from app.engine.event_stream import EventStream
 from app.engine.model_process import ModelProcess
 from app.engine.patience import Patience
 from app.engine.requests import check_features, check_steering, check_text, control_strengths
+from app.engine.turn import Turn
 from app.errors import FeaturescopeError, Invalid, Unavailable
 from app.live import (
     Attribution,
@@ -46,6 +47,7 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.door = Door(settings.max_waiting)
+        self.turn = Turn()
         self.process = ModelProcess(settings)
         self._missed: set[str] = set()
 

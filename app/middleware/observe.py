@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from secrets import token_hex
 
@@ -20,9 +21,11 @@ requests = logging.getLogger("featurescope.request")
 class Observe:
     """The query is never logged: it holds the texts that people run, and may hold secrets."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, browsed: Callable[[], object]) -> None:
+        """browsed: called where somebody asks for what is there, and runs nothing."""
         self.app = app
         self.metrics = metrics
+        self.browsed = browsed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -34,6 +37,8 @@ class Observe:
         id = given if GIVEN_ID.fullmatch(given) else token_hex(8)
         REQUEST_ID.set(id)
         method, path = scope["method"], scope["path"]
+        if method == "GET":
+            self.browsed()
         began = time.perf_counter()
         status, sent = 500, 0
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
-from app.access.routes import live_call, needs
+from app.access.routes import live_page, needs
 from app.domain import Dictionary, FeatureSummary
 from app.errors import Conflict
 from app.live import Attribution, AttributionRequest, FeatureContribution, NextToken
@@ -18,7 +18,7 @@ from app.roles import Role
 from app.store.dictionaries import get_dictionary
 from app.store.features import get_summaries
 
-router = APIRouter(dependencies=[needs(Role.READ), live_call])
+router = APIRouter(dependencies=[needs(Role.READ), live_page("text")])
 EXAMPLES = (
     "She won the match in straight",
     "Add the onions to the pan and stir until they turn golden",

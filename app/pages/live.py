@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
-from app.access.routes import live_call, needs
+from app.access.routes import live_page, needs
 from app.domain import Dictionary, FeatureSummary
 from app.engine.patience import Patience
 from app.engine.runtime import Runtime
@@ -22,7 +22,7 @@ from app.scales import Scales
 from app.store.dictionaries import get_dictionary
 from app.store.features import get_summaries
 
-router = APIRouter(dependencies=[needs(Role.READ), live_call])
+router = APIRouter(dependencies=[needs(Role.READ), live_page("text")])
 A_TOKEN = 10  # features, and next tokens, shown for one token
 MOST_FOLLOWED = 30  # rows of the table of followed features
 EXAMPLES = (

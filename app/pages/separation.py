@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse
 
-from app.access.routes import live_call, needs
+from app.access.routes import live_page, needs
 from app.domain import Dictionary, FeatureSummary
 from app.live import SeparatingFeature, Separation
 from app.pages.loading import render_loading
@@ -15,7 +15,7 @@ from app.roles import Role
 from app.store.dictionaries import get_dictionary
 from app.store.features import get_summaries
 
-router = APIRouter(dependencies=[needs(Role.READ), live_call])
+router = APIRouter(dependencies=[needs(Role.READ), live_page("having", "lacking")])
 SHOWN = 30
 HAVING = "She won the match in straight sets.\nHe served an ace on the last point.\nThe players shook hands at the net."
 LACKING = "Chop the onions and fry them.\nIt rained all day in the valley.\nThe train was an hour late."

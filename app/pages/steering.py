@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.sse import format_sse_event
 from starlette.responses import HTMLResponse, StreamingResponse
 
-from app.access.routes import live_call, needs
+from app.access.routes import live_call, live_page, needs
 from app.domain import Dictionary, FeatureSummary
 from app.engine.event_stream import EventStream
 from app.engine.requests import check_steering
@@ -43,7 +43,7 @@ from app.settings import Settings
 from app.store.dictionaries import get_dictionary
 from app.store.features import get_summaries
 
-router = APIRouter(dependencies=[needs(Role.READ), live_call])
+router = APIRouter(dependencies=[needs(Role.READ)])
 EMPTY_ROWS = 1  # rows of the form for further features
 HEAT_FULL = 2.0  # nats of KL that are shown at full strength, where no token has more
 PROMPTS = ("The best thing about the weekend was", "She opened the door and", "First, take a large pan and")
@@ -184,7 +184,7 @@ def steering_form(
 Form: TypeAlias = Annotated[SteeringForm, Depends(steering_form)]
 
 
-@router.get("/dictionaries/{dictionary_id}/steer")
+@router.get("/dictionaries/{dictionary_id}/steer", dependencies=[live_page("run")])
 def show_steering(
     dictionary_id: str,
     session: ReadSession,
@@ -227,7 +227,7 @@ def show_steering(
     return render("steering.html", page)
 
 
-@router.get("/dictionaries/{dictionary_id}/steer/events")
+@router.get("/dictionaries/{dictionary_id}/steer/events", dependencies=[live_call])
 def stream_steering(
     dictionary_id: str,
     session: ReadSession,

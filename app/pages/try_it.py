@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
-from app.access.routes import live_call, needs
+from app.access.routes import live_page, needs
 from app.domain import Dictionary, Feature
 from app.live import LiveText, Ranking
 from app.pages.loading import render_loading
@@ -17,7 +17,7 @@ from app.roles import Role
 from app.store.dictionaries import get_dictionary
 from app.store.features import get_feature
 
-router = APIRouter(dependencies=[needs(Role.READ), live_call])
+router = APIRouter(dependencies=[needs(Role.READ), live_page("text")])
 KEPT = 5  # texts, the newest first; they are in the address alone
 
 

@@ -106,6 +106,16 @@ def test_a_stream_that_nobody_reads_on_gives_its_place_back(runtime: Runtime, in
     assert isinstance(last, SteeringSummary)
 
 
+def test_a_reader_that_leaves_with_the_last_event_disturbs_no_other_call(
+    runtime: Runtime, indexed: Indexed, scales: Scales
+) -> None:
+    for _ in range(30):
+        for event in runtime.steer(indexed.dictionary, scales, steering(max_new_tokens=1), Patience(60)):
+            if isinstance(event, SteeringSummary):
+                break
+        assert runtime.next_tokens(indexed.dictionary, "a", 0, 1, Patience(60))
+
+
 def test_closing_ends_the_process_in_the_middle_of_a_call(indexed: Indexed, tmp_path: Path) -> None:
     before = children()
     runtime = Runtime(Settings(trust_remote_code=True))

@@ -64,6 +64,22 @@ def test_too_long_a_text_is_refused(browse: Any, indexed: Indexed) -> None:
         assert "at most 10" in answer.text
 
 
+def test_at_a_full_model_pages_are_refused_before_anything_is_done_for_them(indexed: Indexed) -> None:
+    asked = ("live?text=x", "features/3/try?text=x", "attribute?text=x", "find?having=x&lacking=y")
+    steered = "prompt=x&feature=3"
+    with TestClient(create_app(Settings(db=indexed.url, max_waiting=1))) as client:
+        runtime = client.app.state.runtime  # type: ignore[attr-defined]  # a FastAPI, not any ASGI app
+        with runtime.door.admit():
+            for page in (*asked, f"steer?{steered}&run=whole", f"steer/events?{steered}"):
+                answer = client.get(f"/dictionaries/tiny/{page}")
+                assert answer.status_code == 503, page
+                assert int(answer.headers["retry-after"]) > 0
+                assert "max_waiting" in answer.text
+            for form in ("live?text=", "find?having=x", f"steer?{steered}"):
+                assert client.get(f"/dictionaries/tiny/{form}").status_code == 200
+        assert not runtime.process.is_running
+
+
 def test_without_models_the_page_says_why(indexed: Indexed) -> None:
     with TestClient(create_app(Settings(db=indexed.url, model=False))) as client:
         answer = client.get("/dictionaries/tiny/live?text=x")

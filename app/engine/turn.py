@@ -1,0 +1,45 @@
+"""Answers that a batch has finished at once are made one after another, with room between them for who browses."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+GAP = 0.003  # seconds between two answers, while somebody browses
+BROWSES = 1.0  # seconds that somebody is taken to browse after having asked for something
+
+
+class Turn:
+    """One per server. All at once, answers would keep it busy for a batch's time, and whoever opens a page then would
+    wait that long. So each gives its turn to the next when the event loop has come round to it, and a little later.
+    """
+
+    def __init__(self) -> None:
+        self._taken = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._browsed = -BROWSES
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """loop: the one that serves."""
+        self._loop = loop
+
+    def leave_room(self) -> None:
+        """Somebody browses."""
+        self._browsed = time.monotonic()
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Around the making of one answer, in a thread."""
+        self._taken.acquire()
+        try:
+            yield
+        finally:
+            self._give_on()
+
+    def _give_on(self) -> None:
+        if self._loop is not None and time.monotonic() < self._browsed + BROWSES:
+            with suppress(RuntimeError):  # the server has stopped
+                self._loop.call_soon_threadsafe(self._loop.call_later, GAP, self._taken.release)
+                return
+        self._taken.release()

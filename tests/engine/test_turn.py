@@ -1,0 +1,59 @@
+"""The turn of answers: one at a time, and room between them only while somebody browses."""
+
+import asyncio
+import threading
+import time
+
+from app.engine.turn import GAP, Turn
+
+ANSWERS = 10
+
+
+def seconds_for_answers(browses: bool) -> float:
+    """In threads, beside a loop that runs."""
+    turn = Turn()
+    making, at_once = 0, 0
+
+    def answer() -> None:
+        nonlocal making, at_once
+        with turn.taken():
+            making += 1
+            at_once = max(at_once, making)
+            making -= 1
+
+    async def ask() -> float:
+        turn.open(asyncio.get_running_loop())
+        if browses:
+            turn.leave_room()
+        began = time.monotonic()
+        await asyncio.gather(*(asyncio.to_thread(answer) for _ in range(ANSWERS)))
+        return time.monotonic() - began
+
+    seconds = asyncio.run(ask())
+    assert at_once == 1
+    return seconds
+
+
+def test_answers_leave_room_while_somebody_browses() -> None:
+    assert seconds_for_answers(browses=True) >= (ANSWERS - 1) * GAP
+
+
+def test_without_a_loop_or_after_it_the_turn_goes_on() -> None:
+    turn = Turn()
+    for _ in range(2):
+        with turn.taken():
+            pass
+    loop = asyncio.new_event_loop()
+    turn.open(loop)
+    turn.leave_room()
+    loop.close()
+    done = threading.Event()
+
+    def answer() -> None:
+        for _ in range(2):
+            with turn.taken():
+                pass
+        done.set()
+
+    threading.Thread(target=answer, daemon=True).start()
+    assert done.wait(5)
