@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from app.domain.sentence import Example
 from app.domain.values import Slice
 
 
@@ -12,8 +13,8 @@ class SearchHit:
 
     marks: ascending (start, end) of the snippet, the words that were looked for. n_examples: how many of its
     strongest examples hold them, of those that the search read; where metadata matched, how many have them there.
-    tokens: the most telling that it fires on, where it has no label. sentence: one whose metadata matched.
-    number: of the sentence that the snippet or the metadata is of.
+    n_strongest: of how many. tokens: the most telling that it fires on, where it has no label. example: one whose
+    metadata matched. number: of the sentence that the snippet or the metadata is of.
     """
 
     dictionary: str
@@ -23,8 +24,9 @@ class SearchHit:
     snippet: str
     marks: Sequence[tuple[int, int]]
     n_examples: int
+    n_strongest: int
     tokens: Sequence[str] = ()
-    sentence: str | None = None
+    example: Example | None = None
     number: int | None = None
 
 

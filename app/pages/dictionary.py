@@ -16,6 +16,7 @@ from app.pages.charts import Chart, density_chart
 from app.pages.choices import Choice
 from app.pages.kept import kept
 from app.pages.list_form import AskedList, ListForm, ListView
+from app.pages.search import ShownHit, found_by_examples
 from app.pages.snippets import ShownExample, shown_in_list
 from app.pages.web import Models, ReadSession, render
 from app.roles import Role
@@ -70,7 +71,10 @@ class Column:
 
 @dataclass(frozen=True)
 class DictionaryPage:
-    """fault: what cannot be read in the form; the list is then empty. random_href: a draw from this list."""
+    """fault: what cannot be read in the form; the list is then empty. random_href: a draw from this list.
+
+    hits: where no feature is called what is looked for and none fires on it, those that a search finds by examples.
+    """
 
     dictionary: Dictionary
     chart: Chart | None
@@ -80,6 +84,7 @@ class DictionaryPage:
     columns: Sequence[Column]
     views: Sequence[Choice]
     rows: Sequence[Row]
+    hits: Sequence[ShownHit]
     total: int
     is_first: bool
     first_href: str
@@ -109,6 +114,7 @@ def show_dictionary(
         columns=[_column(form, path, *column) for column in COLUMNS],
         views=[Choice(v.value.capitalize(), form.address(path, view=v.value), v is form.view) for v in ListView],
         rows=_rows(dictionary, form, found.items, best),
+        hits=found_by_examples(session, dictionary, form.q) if matching.q and not found.total else [],
         total=found.total,
         is_first=not cursor,
         first_href=form.address(path),

@@ -1,8 +1,10 @@
 """One feature: its examples by group, statistics, logits, neighbours and labels."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from urllib.parse import urlencode
 
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
@@ -32,6 +34,8 @@ FULL_EXAMPLES = 10
 # feature fires on nearly every token, a page has fewer examples.
 MOST_EXAMPLES, FIELD, LABEL = 40_000, 2_000, 2_500
 ALIKE = 5  # neighbours of each kind
+SHARED = 0.25  # of the strongest examples: less is no more than chance
+LONGEST_SHARED = 100  # characters of a value; longer ones are texts of their own
 VIEWS = {View.SNIPPET: "Snippets", View.FULL: "Full", View.LINE: "Lines"}
 SPACES = {Spaces.PLAIN: "Plain", Spaces.SHOWN: "Signs"}
 HEATS = {HeatScale.FEATURE: "Feature", HeatScale.SENTENCE: "Sentence"}
@@ -73,9 +77,21 @@ class Neighbors:
 
 
 @dataclass(frozen=True)
+class SharedValue:
+    """A value of a metadata field that n of the strongest examples have; href: the other features about it."""
+
+    field: str
+    value: str
+    n: int
+    of: int
+    href: str
+
+
+@dataclass(frozen=True)
 class FeaturePage:
     """intervals: empty where the shown group is none. scale: what full strength stands for, None: each sentence's.
 
+    shared: what many of the strongest examples have in common, where all are shown.
     n_missing: examples that would be shown here, and whose sentences a damaged database has lost.
     """
 
@@ -88,6 +104,7 @@ class FeaturePage:
     intervals: Sequence[IntervalTab]
     group: Group
     explanation: str
+    shared: Sequence[SharedValue]
     view: View
     views: Sequence[Choice]
     spaces: Sequence[Choice]
@@ -140,6 +157,7 @@ def show_feature(
             intervals=_intervals(dictionary, feature, counts, state),
             group=state.group,
             explanation=explain(state.group, feature, examples),
+            shared=_shared(dictionary, feature, examples) if state.group is Group.TOP else [],
             view=state.view,
             views=state.choices(dictionary, index, "view", VIEWS),
             spaces=state.choices(dictionary, index, "spaces", SPACES),
@@ -176,6 +194,22 @@ def explain(group: Group, feature: Feature, examples: Slice[Example]) -> str:
         f"Drawn evenly from the {count(interval.n_sentences)} sentences that peak above {number(interval.low)} "
         f"and up to {number(interval.high)}; {share(part)} of its active tokens lie there."
     )
+
+
+def _shared(dictionary: Dictionary, feature: Feature, examples: Slice[Example]) -> list[SharedValue]:
+    """Of each field the commonest value, where a quarter of the examples have it, and twice as many as the corpus."""
+    of = examples.total
+    if not of or len(examples.items) < of:
+        return []
+    pairs = Counter((f, v) for e in examples.items for f, v in e.metadata.items() if isinstance(v, str) and v)
+    base = {(row.field, row.value): row.base for row in feature.metadata}
+    found: dict[str, SharedValue] = {}
+    for (field, value), n in pairs.most_common():
+        is_telling = n > 1 and n >= of * SHARED and n >= 2 * of * base.get((field, value), 0.0)
+        if is_telling and field not in found and len(value) <= LONGEST_SHARED:
+            asked = urlencode({"q": f'"{value}"', "dictionary": dictionary.id, "kind": "metadata"})
+            found[field] = SharedValue(field, value, n, of, f"/search?{asked}")
+    return list(found.values())
 
 
 def _ends(dictionary: Dictionary, feature: Feature) -> Ends | None:

@@ -6,17 +6,22 @@ from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
+from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse
 
 from app.access.routes import needs
 from app.domain import Dictionary, SearchHit, SearchResults
+from app.errors import Invalid
+from app.pages.snippets import ShownExample, View, shown
 from app.pages.web import Models, ReadSession, render
 from app.roles import Role
 from app.store.dictionaries import list_dictionaries
 from app.store.search import search
+from app.store.search_query import parse_query
 
 router = APIRouter(dependencies=[needs(Role.READ)])
 ROWS = 30
+MOST_WORDS = 8  # looked for one by one
 KINDS = {"label": "Labels", "token": "Tokens", "text": "Examples", "metadata": "Metadata"}
 
 
@@ -53,16 +58,23 @@ class Piece:
 
 @dataclass(frozen=True)
 class ShownHit:
-    """why: how it was found, in words that follow the snippet or stand before it."""
+    """why: how it was found, in words that follow the snippet or stand before it.
+
+    example: where its metadata matched, with what the feature fires on there, at full strength at `scale`.
+    """
 
     hit: SearchHit
     dictionary: str
     why: str
     snippet: Sequence[Piece]
+    example: ShownExample | None
+    scale: float
 
 
 @dataclass(frozen=True)
 class SearchPage:
+    """single: where nothing has all the words, each that something has."""
+
     asked: Asked
     dictionaries: Sequence[Dictionary]
     hits: Sequence[ShownHit]
@@ -73,6 +85,7 @@ class SearchPage:
     is_by_examples: bool
     next_href: str | None
     find_href: str | None
+    single: Sequence[Facet]
 
 
 @router.get("/search")
@@ -88,10 +101,10 @@ def show_search(
     one = next((d for d in known if d.id == dictionary or len(known) == 1), None)
     find_href = f"/dictionaries/{one.id}/find" if one is not None and models.unavailable(one) is None else None
     if not q.strip():
-        return render("search.html", SearchPage(asked, known, [], 0, True, [], [], False, None, find_href))
+        return render("search.html", SearchPage(asked, known, [], 0, True, [], [], False, None, find_href, []))
     found = search(session, q, dictionary or None, kind or None, cursor or None, ROWS)
     titles = {each.id: each.title for each in known}
-    hits = [ShownHit(h, titles[h.dictionary], _why(h), cut(h.snippet, h.marks)) for h in found.hits.items]
+    hits = [_shown(hit, titles[hit.dictionary]) for hit in found.hits.items]
     page = SearchPage(
         asked=asked,
         dictionaries=known,
@@ -103,12 +116,43 @@ def show_search(
         is_by_examples=not kind and not cursor and not {"label", "token"} & found.kinds.keys(),
         next_href=asked.address(cursor=found.hits.next) if found.hits.next else None,
         find_href=find_href,
+        single=_one_by_one(session, asked) if not found.hits.total else [],
     )
     return render("search.html", page)
 
 
+def found_by_examples(session: Session, dictionary: Dictionary, q: str) -> list[ShownHit]:
+    """The first features that a search in this dictionary finds; none where none is, or the words are refused."""
+    try:
+        found = search(session, q, dictionary.id, None, None, ROWS)
+    except Invalid:
+        return []
+    return [_shown(hit, dictionary.title) for hit in found.hits.items]
+
+
+def _one_by_one(session: Session, asked: Asked) -> list[Facet]:
+    """Each of several words by itself, where together nothing has them: those that fewest features have first."""
+    words = list(dict.fromkeys(term.text for term in parse_query(asked.q).wanted))
+    if len(words) == 1:
+        return []
+    found = {
+        word: search(session, word, asked.within or None, asked.kind or None, None, 1).hits.total
+        for word in words[:MOST_WORDS]
+    }
+    some = sorted((word for word, n in found.items() if n), key=lambda word: found[word])
+    return [Facet(word, found[word], asked.address(q=word), False) for word in some]
+
+
+def _shown(hit: SearchHit, dictionary: str) -> ShownHit:
+    example = shown(hit.example, View.SNIPPET) if hit.example is not None else None
+    peak = hit.example.peak if hit.example is not None else None
+    return ShownHit(
+        hit, dictionary, _why(hit), cut(hit.snippet, hit.marks), example, peak.activation if peak is not None else 0.0
+    )
+
+
 def _why(hit: SearchHit) -> str:
-    examples = f"{hit.n_examples} of its strongest examples"
+    examples = f"{hit.n_examples} of its {hit.n_strongest} strongest examples"
     if hit.matched == "label":
         return "label" + (f", and {examples}" if hit.n_examples else "")
     if hit.matched == "token":

@@ -68,6 +68,25 @@ def best_examples(session: Session, dictionary: Dictionary, indices: Sequence[in
     return {index: _to_example(GROUPS[0], 0, packed.example(0), sentences) for index, packed in there.items()}
 
 
+def strongest_with(
+    session: Session, dictionary: Dictionary, sentences: Mapping[int, int | None]
+) -> dict[int, tuple[int, Example | None]]:
+    """How many strongest examples each feature has, and which of them is the sentence asked for, if any is.
+
+    sentences: by a feature's index the number of a sentence, or None.
+    """
+    every = _read_packed(session, dictionary, list(sentences))
+    read = _read_sentences(session, dictionary, {number for number in sentences.values() if number is not None})
+    found: dict[int, tuple[int, Example | None]] = {}
+    for index, packed in every.items():
+        number, example = sentences[index], None
+        if number in read and number in packed.strongest:
+            place = packed.strongest.index(number)
+            example = _to_example(GROUPS[0], place, packed.example(place), read)
+        found[index] = len(packed.strongest), example
+    return found
+
+
 def examples_of_sentence(
     session: Session, dictionary: Dictionary, number: int, limit: int
 ) -> Slice[tuple[int, Example]]:

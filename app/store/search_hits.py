@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
-from app.domain import Dictionary, SearchHit, telling_tokens
+from app.domain import Dictionary, Example, SearchHit, telling_tokens
+from app.store.examples import strongest_with
 from app.store.features import get_summaries
 from app.store.search_index import key_of
 from app.store.search_query import SearchQuery, matches
@@ -45,6 +46,7 @@ def describe_hits(
     }
     labels = _labels(session, {found.where for found in page if found.kind == LABEL})
     sentences = _sentences(session, {found.where for found in page if found.kind in (TEXT, METADATA)})
+    strongest = _strongest(session, page, dictionaries, sentences)
     hits = []
     for found in page:
         key, index = found.feature
@@ -71,12 +73,33 @@ def describe_hits(
                 snippet=snippet,
                 marks=marks,
                 n_examples=found.n_examples,
+                n_strongest=strongest[found.feature][0] if found.feature in strongest else 0,
                 tokens=[t.token for t in telling_tokens(feature.top_tokens)] if feature.label is None else (),
-                sentence=excerpt(text, query)[0] if found.kind == METADATA else None,
+                example=strongest[found.feature][1] if found.feature in strongest else None,
                 number=number,
             )
         )
     return hits
+
+
+def _strongest(
+    session: Session,
+    page: Sequence[Found],
+    dictionaries: Mapping[int, Dictionary],
+    sentences: Mapping[int, tuple[int, str, Mapping[str, Any]]],
+) -> dict[FeatureKey, tuple[int, Example | None]]:
+    """Of features found by their examples: how many of these there are, and the one whose metadata matched."""
+    asked: dict[int, dict[int, int | None]] = {}
+    for found in page:
+        if found.n_examples:
+            key, index = found.feature
+            matched = sentences.get(found.where) if found.kind == METADATA else None
+            asked.setdefault(key, {})[index] = matched[0] if matched is not None else None
+    return {
+        (key, index): found
+        for key, some in asked.items()
+        for index, found in strongest_with(session, dictionaries[key], some).items()
+    }
 
 
 def _labels(session: Session, ids: Collection[int]) -> dict[int, str]:

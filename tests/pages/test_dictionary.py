@@ -125,3 +125,13 @@ def test_a_density_upside_down_is_said_in_the_unit_that_was_typed(browse: Any) -
 def test_words_that_no_label_or_token_holds_can_be_looked_for_in_examples(browse: Any) -> None:
     link = browse("/dictionaries/tiny?q=two+words").one(".tally a[href^='/search']")
     assert link.attributes["href"] == "/search?q=two+words&dictionary=tiny"
+
+
+def test_a_filter_that_no_label_and_no_token_has_shows_what_examples_say(browse: Any, ask: Any) -> None:
+    page = browse("/dictionaries/tiny?q=court")
+    assert page.text(".tally b") == "0"
+    hits = ask("/search?q=court&dictionary=tiny&limit=30")[1]["features"]
+    assert [int(node.text()) for node in page.all("#features .hits .index")] == [hit["index"] for hit in hits]
+    assert hits
+    assert browse("/dictionaries/tiny?q=zzzzzzz").all("#features .notice")
+    assert browse("/dictionaries/tiny?q=-tennis").all("#features .notice")  # a search would only leave out

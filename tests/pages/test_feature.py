@@ -193,3 +193,16 @@ def test_previous_and_next_follow_the_list_that_it_was_opened_from(browse: Any) 
 def test_a_list_that_cannot_be_read_is_refused(browse: Any) -> None:
     for among in ("sort=nonsense", "nonsense=1", "alive=perhaps"):
         assert browse(f"/dictionaries/tiny/features/3?among={among.replace('=', '%3D')}").status == 422
+
+
+def test_what_many_of_the_strongest_examples_share_is_said(browse: Any) -> None:
+    said = 0
+    for index in range(24):
+        page = browse(f"/dictionaries/tiny/features/{index}")
+        topics = [meta.text() for meta in page.all("#examples .meta b")]
+        for link in page.all("#examples .why a[href*='kind=metadata']"):
+            n, of = page.text("#examples .why b").split(" of ")
+            assert topics.count(link.text()) == int(n) >= int(of) / 4
+            assert len(page.all("#examples .examples > li")) == int(of)
+            said += 1
+    assert said

@@ -23,7 +23,25 @@ def test_a_hit_says_what_the_feature_is_called_and_how_it_was_found(browse: Any,
     feature = ask(f"/dictionaries/tiny/features/{index}")[1]
     tokens = {token["token"].replace(" ", "·") for token in feature["top_tokens"]}
     assert {token.text() for token in hit.css(".lone")} <= tokens
-    assert "of its strongest examples" in hit.css_first("span.quiet").text()
+    n_examples = len(ask(f"/dictionaries/tiny/features/{index}/examples")[1]["examples"])
+    assert f"of its {n_examples} strongest examples" in hit.css_first("span.quiet").text()
+
+
+def test_a_hit_by_metadata_shows_where_the_feature_fires(browse: Any, ask: Any) -> None:
+    hit = browse("/search?q=tennis&kind=metadata").all(".hits li")[0]
+    index, number = (hit.css_first(one).attributes["href"].split("/")[-1] for one in (".feature", ".sentence a"))
+    examples = ask(f"/dictionaries/tiny/features/{index}/examples")[1]["examples"]
+    example = next(one for one in examples if f"{one['sentence']}?feature={index}" == number)
+    assert hit.css_first(".token.peak").text() == example["peak"]["token"]
+
+
+def test_words_that_nothing_has_together_are_offered_one_by_one(browse: Any, ask: Any) -> None:
+    page = browse("/search?q=a+feature+zzzzzzz+tennis&dictionary=tiny")
+    offered = {link.attributes["href"]: link for link in page.all("#results .facets a")}
+    assert "/search?q=tennis&dictionary=tiny" in offered
+    total = ask("/search?q=tennis&dictionary=tiny")[1]["total"]
+    assert offered["/search?q=tennis&dictionary=tiny"].text().split() == ["tennis", f"{total}"]
+    assert not any("zzzzzzz" in (href or "") for href in offered)
 
 
 def test_a_sentence_that_was_found_leads_to_what_else_fires_on_it(browse: Any) -> None:

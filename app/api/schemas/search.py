@@ -19,6 +19,7 @@ class SearchHit(Shape):
         description="How many of its strongest examples hold the words, of those that were read; where `matched` is "
         "metadata, how many have them there."
     )
+    n_strongest: int = Field(description="How many strongest examples it has; 0 where none was looked at.")
 
 
 class Facets(Shape):
