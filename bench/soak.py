@@ -146,7 +146,7 @@ def text(draw: random.Random) -> str:
 
 def resident_mb(pid: int) -> float:
     """Of the server and of the process that runs its models."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    children = [one for file in Path(f"/proc/{pid}/task").glob("*/children") for one in file.read_text().split()]
     return sum(_resident_kb(one) for one in (str(pid), *children)) / 1024
 
 
