@@ -1,7 +1,7 @@
 """Search: features by label, token, example text and metadata, over one dictionary or all."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
@@ -73,7 +73,7 @@ class ShownHit:
 
 @dataclass(frozen=True)
 class SearchPage:
-    """single: where nothing has all the words, each that something has."""
+    """single: where nothing has all the words, each that something has. fault: why these cannot be searched for."""
 
     asked: Asked
     dictionaries: Sequence[Dictionary]
@@ -86,6 +86,7 @@ class SearchPage:
     next_href: str | None
     find_href: str | None
     single: Sequence[Facet]
+    fault: str | None
 
 
 @router.get("/search")
@@ -100,9 +101,13 @@ def show_search(
     asked, known = Asked(q, dictionary, kind), list_dictionaries(session)
     one = next((d for d in known if d.id == dictionary or len(known) == 1), None)
     find_href = f"/dictionaries/{one.id}/find" if one is not None and models.unavailable(one) is None else None
+    nothing = SearchPage(asked, known, [], 0, True, [], [], False, None, find_href, [], None)
     if not q.strip():
-        return render("search.html", SearchPage(asked, known, [], 0, True, [], [], False, None, find_href, []))
-    found = search(session, q, dictionary or None, kind or None, cursor or None, ROWS)
+        return render("search.html", nothing)
+    try:
+        found = search(session, q, dictionary or None, kind or None, cursor or None, ROWS)
+    except Invalid as error:
+        return render("search.html", replace(nothing, fault=str(error)), 422)
     titles = {each.id: each.title for each in known}
     hits = [_shown(hit, titles[hit.dictionary]) for hit in found.hits.items]
     page = SearchPage(
@@ -117,6 +122,7 @@ def show_search(
         next_href=asked.address(cursor=found.hits.next) if found.hits.next else None,
         find_href=find_href,
         single=_one_by_one(session, asked) if not found.hits.total else [],
+        fault=None,
     )
     return render("search.html", page)
 

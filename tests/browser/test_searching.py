@@ -5,6 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import Watch
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -64,3 +66,15 @@ def test_a_search_needs_no_script_and_takes_any_sign(page: Page, address: str) -
     expect(page.locator(".hits li").first).to_be_visible()
     page.locator(".hits a.feature").first.click()
     expect(page.locator("h1")).to_contain_text("Feature")
+
+
+def test_what_cannot_be_searched_for_is_said_and_typing_goes_on(scripted: Page, address: str, watch: Watch) -> None:
+    page = scripted
+    page.goto(f"{address}/search")
+    box = page.locator("main input[name=q]")
+    box.press_sequentially("-court", delay=30)
+    expect(page.locator("#results [role=alert]")).to_contain_text("only leaves out")
+    box.press_sequentially(" the", delay=30)
+    expect(page.locator("#results .hits li").first).to_be_visible()
+    # The browser itself notes in the console that an answer was a 422.
+    watch.faults[:] = [fault for fault in watch.faults if "422" not in fault]

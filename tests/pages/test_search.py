@@ -63,3 +63,11 @@ def test_words_of_no_label_and_no_token_say_how_their_features_are_ordered(brows
 
 def test_a_search_in_one_dictionary_leads_to_finding_by_examples(browse: Any) -> None:
     assert browse("/search").all("a[href='/dictionaries/tiny/find']")
+
+
+def test_words_that_cannot_be_searched_for_are_said_beside_the_form(browse: Any) -> None:
+    for q in ("-tennis", "%00", "+".join(["a"] * 40)):
+        page = browse(f"/search?q={q}")
+        assert page.status == 422
+        assert "search" in page.text("#results [role=alert]").lower()
+        assert page.one("main input[name=q]").attributes["value"] is not None
