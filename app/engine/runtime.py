@@ -86,7 +86,7 @@ class Runtime:
         for name, texts in (("with", having), ("without", lacking)):
             if not 1 <= len(texts) <= self.settings.max_texts:
                 most = self.settings.max_texts
-                raise Invalid(f"There are {len(texts)} texts {name}; give 1 to {most} (the setting max_texts).")
+                raise Invalid(f"{len(texts)} texts are given {name} it; 1 to {most} can be (the setting max_texts).")
         with self.admitted(dictionary, [*having, *lacking]):
             found: Separation = self.process.call(patience, "separate", dictionary, having, lacking, n)
         return found

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 
 from app.access.routes import live_page, needs
 from app.domain import Dictionary, FeatureSummary
-from app.errors import Conflict
+from app.errors import Conflict, Invalid
 from app.live import Attribution, AttributionRequest, FeatureContribution, NextToken
 from app.pages.loading import render_loading
 from app.pages.web import Models, ReadSession, RequestPatience, ServerSettings, render
@@ -105,6 +105,7 @@ class AttributionPage:
     unavailable: str | None
     asked: Asked
     most: int
+    problem: str | None
     result: AttributionResult | None
     examples: Sequence[tuple[str, str]]
 
@@ -129,18 +130,21 @@ def show_attribution(
     unavailable = models.unavailable(dictionary)
     text = text.replace("\r\n", "\n")  # forms send line ends so
     asked = Asked(dictionary, text, token, target, versus, target_word, versus_word, feature, n)
-    result = None
+    result = problem = None
     if text.strip() and unavailable is None:
         session.close()  # no connection is held while the model works
-        loading = models.loading(dictionary, [text], patience)
-        if loading is not None:
-            return render_loading(dictionary, loading)
-        found = models.attribute(dictionary, asked.to_request(), patience)
-        summaries = get_summaries(session, dictionary, [one.index for one in found.features])
-        result = attribution_result(asked, found, summaries)
+        try:
+            loading = models.loading(dictionary, [text], patience)
+            if loading is not None:
+                return render_loading(dictionary, loading)
+            found = models.attribute(dictionary, asked.to_request(), patience)
+            summaries = get_summaries(session, dictionary, [one.index for one in found.features])
+            result = attribution_result(asked, found, summaries)
+        except Invalid as refused:
+            problem = str(refused)
     examples = [(example, Asked(dictionary, example).href) for example in EXAMPLES]
-    page = AttributionPage(dictionary, unavailable, asked, settings.max_text, result, examples)
-    return render("attribution.html", page)
+    page = AttributionPage(dictionary, unavailable, asked, settings.max_text, problem, result, examples)
+    return render("attribution.html", page, 200 if problem is None else 422)
 
 
 def attribution_result(asked: Asked, found: Attribution, summaries: dict[int, FeatureSummary]) -> AttributionResult:

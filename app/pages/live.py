@@ -12,7 +12,7 @@ from app.access.routes import live_page, needs
 from app.domain import Dictionary, FeatureSummary
 from app.engine.patience import Patience
 from app.engine.runtime import Runtime
-from app.errors import Conflict
+from app.errors import Conflict, Invalid
 from app.live import FeatureActivation, LiveFeature, LiveText, NextToken, Ranking
 from app.pages.loading import render_loading
 from app.pages.snippets import ShownToken
@@ -113,11 +113,14 @@ class LiveResult:
 
 @dataclass(frozen=True)
 class LivePage:
+    """problem: what is wrong with what was asked."""
+
     dictionary: Dictionary
     unavailable: str | None
     text: str
     most: int
     by: Ranking
+    problem: str | None
     result: LiveResult | None
     examples: Sequence[tuple[str, str]]
 
@@ -140,21 +143,24 @@ def show_live(
     unavailable = models.unavailable(dictionary)
     # Forms send line ends as \r\n.
     asked = Asked(dictionary, text.replace("\r\n", "\n"), feature, token, tuple(dict.fromkeys(follow)), by)
-    result = None
+    result = problem = None
     if asked.text.strip() and unavailable is None:
         scales = known.of(session, dictionary)
         session.close()  # no connection is held while the model works
-        loading = models.loading(dictionary, [asked.text], patience)
-        if loading is not None:
-            return render_loading(dictionary, loading)
-        found, shaded = run(models, scales, asked, patience)
-        chosen = chosen_token(found, asked)
-        following = models.next_tokens(dictionary, asked.text, chosen, A_TOKEN, patience)
-        summaries = get_summaries(session, dictionary, sorted(indices_of(found, asked, shaded)))
-        result = live_result(asked, found, shaded, chosen, following, summaries)
+        try:
+            loading = models.loading(dictionary, [asked.text], patience)
+            if loading is not None:
+                return render_loading(dictionary, loading)
+            found, shaded = run(models, scales, asked, patience)
+            chosen = chosen_token(found, asked)
+            following = models.next_tokens(dictionary, asked.text, chosen, A_TOKEN, patience)
+            summaries = get_summaries(session, dictionary, sorted(indices_of(found, asked, shaded)))
+            result = live_result(asked, found, shaded, chosen, following, summaries)
+        except Invalid as refused:
+            problem = str(refused)
     examples = [(example, Asked(dictionary, example).href) for example in EXAMPLES]
-    page = LivePage(dictionary, unavailable, asked.text, settings.max_text, by, result, examples)
-    return render("live.html", page)
+    page = LivePage(dictionary, unavailable, asked.text, settings.max_text, by, problem, result, examples)
+    return render("live.html", page, 200 if problem is None else 422)
 
 
 def run(models: Runtime, scales: Scales, asked: Asked, patience: Patience) -> tuple[LiveText, int | None]:

@@ -8,6 +8,7 @@ from starlette.responses import HTMLResponse
 
 from app.access.routes import live_page, needs
 from app.domain import Dictionary, FeatureSummary
+from app.errors import Invalid
 from app.live import SeparatingFeature, Separation
 from app.pages.loading import render_loading
 from app.pages.web import Models, ReadSession, RequestPatience, ServerSettings, render
@@ -34,6 +35,7 @@ class SeparationPage:
     having: str
     lacking: str
     most: int
+    problem: str | None
     found: Separation | None
     features: Sequence[FoundFeature]
     example: tuple[str, str]
@@ -52,19 +54,26 @@ def show_separation(
     """having, lacking: a text a line."""
     dictionary = get_dictionary(session, dictionary_id)
     unavailable = models.unavailable(dictionary)
-    found, features = None, []
-    if having.strip() and lacking.strip() and unavailable is None:
+    found = problem = None
+    features: list[FoundFeature] = []
+    texts = lines(having), lines(lacking)
+    if any(texts) and unavailable is None:
         session.close()  # no connection is held while the model works
-        loading = models.loading(dictionary, [*lines(having), *lines(lacking)], patience)
-        if loading is not None:
-            return render_loading(dictionary, loading)
-        found = models.separate(dictionary, lines(having), lines(lacking), SHOWN, patience)
-        summaries = get_summaries(session, dictionary, [one.index for one in found.features])
-        features = [FoundFeature(summaries[one.index], one) for one in found.features if one.index in summaries]
+        try:
+            if not all(texts):
+                raise Invalid("Both lists are needed: at least one text with it and one without it.")
+            loading = models.loading(dictionary, [*texts[0], *texts[1]], patience)
+            if loading is not None:
+                return render_loading(dictionary, loading)
+            found = models.separate(dictionary, *texts, SHOWN, patience)
+            summaries = get_summaries(session, dictionary, [one.index for one in found.features])
+            features = [FoundFeature(summaries[one.index], one) for one in found.features if one.index in summaries]
+        except Invalid as refused:
+            problem = str(refused)
     page = SeparationPage(
-        dictionary, unavailable, having, lacking, settings.max_texts, found, features, (HAVING, LACKING)
+        dictionary, unavailable, having, lacking, settings.max_texts, problem, found, features, (HAVING, LACKING)
     )
-    return render("separation.html", page)
+    return render("separation.html", page, 200 if problem is None else 422)
 
 
 def lines(texts: str) -> list[str]:

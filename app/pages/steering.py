@@ -145,6 +145,7 @@ class SteeringPage:
     unavailable: str | None
     form: SteeringForm
     settings: Settings
+    problem: str | None
     names: dict[int, FeatureSummary]
     result: SteeringResult | None
     streamed: Sequence[Sequence[tuple[Side, str, int]]]
@@ -197,34 +198,37 @@ def show_steering(
 ) -> HTMLResponse:
     dictionary = get_dictionary(session, dictionary_id)
     unavailable = models.unavailable(dictionary)
-    asked = form.to_request()
-    summary = None
+    asked = summary = problem = None
     if run is not Run.NO and unavailable is None:
-        scales = known.of(session, dictionary)
-        check_steering(dictionary, scales, asked, settings)
-        session.close()  # no connection is held while the model works
-        loading = models.loading(dictionary, [asked.prompt], patience)
-        if loading is not None:
-            return render_loading(dictionary, loading)
-        if run is Run.WHOLE:
-            summary = the_summary(models.steer(dictionary, scales, asked, patience))
-    named = [f.index for f in asked.features if 0 <= f.index < dictionary.n_features]
-    named += [s.index for s in summary.control_strengths] if summary else []
+        try:
+            asked = form.to_request()
+            scales = known.of(session, dictionary)
+            check_steering(dictionary, scales, asked, settings)
+            session.close()  # no connection is held while the model works
+            loading = models.loading(dictionary, [asked.prompt], patience)
+            if loading is not None:
+                return render_loading(dictionary, loading)
+            if run is Run.WHOLE:
+                summary = the_summary(models.steer(dictionary, scales, asked, patience))
+        except Invalid as refused:
+            problem = str(refused)
+    pushed = [*summary.strengths, *summary.control_strengths] if summary else []
     here = f"/dictionaries/{dictionary.id}/steer"
     page = SteeringPage(
         dictionary,
         unavailable,
         form,
         settings,
-        get_summaries(session, dictionary, named),
-        steering_result(asked.prompt, summary) if summary else None,
-        streamed_sides(asked) if run is Run.STREAM else [],
+        problem,
+        get_summaries(session, dictionary, [one.index for one in pushed]),
+        steering_result(asked.prompt, summary) if asked and summary else None,
+        streamed_sides(asked) if asked and problem is None and run is Run.STREAM else [],
         form.href(f"{here}/events", Run.NO),
         form.href(here, Run.WHOLE),
         form.href(here, Run.NO),
         PROMPTS,
     )
-    return render("steering.html", page)
+    return render("steering.html", page, 200 if problem is None else 422)
 
 
 @router.get("/dictionaries/{dictionary_id}/steer/events", dependencies=[live_call])

@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse
 
 from app.access.routes import live_page, needs
 from app.domain import Dictionary, Feature
+from app.errors import Invalid
 from app.live import LiveText, Ranking
 from app.pages.loading import render_loading
 from app.pages.snippets import ShownToken
@@ -37,6 +38,7 @@ class TryItPage:
     dictionary: Dictionary
     feature: Feature
     unavailable: str | None
+    problem: str | None
     texts: Sequence[str]
     tried: Sequence[TriedText]
     scale: float
@@ -57,16 +59,21 @@ def show_tried(
     unavailable = models.unavailable(dictionary)
     texts = list(dict.fromkeys(one.replace("\r\n", "\n") for one in text if one.strip()))[:KEPT]
     tried: list[TriedText] = []
+    problem = None
     if texts and unavailable is None:
         scales = known.of(session, dictionary)
         session.close()  # no connection is held while the model works
-        loading = models.loading(dictionary, texts, patience)
-        if loading is not None:
-            return render_loading(dictionary, loading)
-        found = models.activations(dictionary, scales, texts, 1, [index], Ranking.MAX, patience)
-        tried = [tried_text(one) for one in found]
+        try:
+            loading = models.loading(dictionary, texts, patience)
+            if loading is not None:
+                return render_loading(dictionary, loading)
+            found = models.activations(dictionary, scales, texts, 1, [index], Ranking.MAX, patience)
+            tried = [tried_text(one) for one in found]
+        except Invalid as refused:
+            problem = str(refused)
     scale = max([feature.max_activation, *(one.peak for one in tried)])
-    return render("try_it.html", TryItPage(dictionary, feature, unavailable, texts, tried, scale))
+    page = TryItPage(dictionary, feature, unavailable, problem, texts, tried, scale)
+    return render("try_it.html", page, 200 if problem is None else 422)
 
 
 def tried_text(found: LiveText) -> TriedText:

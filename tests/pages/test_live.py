@@ -64,6 +64,24 @@ def test_too_long_a_text_is_refused(browse: Any, indexed: Indexed) -> None:
         assert "at most 10" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("address", "kept", "says"),
+    [
+        (f"live?text={'a' * 21_000}", "#text", "at most 20,000"),
+        ("steer?prompt=The+match&feature=999&run=whole", "#prompt", "0 to 23"),
+        ("steer?prompt=The+match&feature=3&strength=abc&run=stream", "#prompt", "no number"),
+        ("attribute?text=The+match&target_word=several+long+words", "#text", "tokens for"),
+        ("find?having=The+match&lacking=", "#having", "Both lists"),
+        (f"features/3/try?text={'a' * 21_000}", "#try-it textarea", "at most 20,000"),
+    ],
+)
+def test_what_cannot_be_run_is_said_beside_what_was_typed(browse: Any, address: str, kept: str, says: str) -> None:
+    page = browse(f"/dictionaries/tiny/{address}")
+    assert page.status == 422
+    assert says in page.text("main [role=alert]")
+    assert page.text(kept)
+
+
 def test_at_a_full_model_pages_are_refused_before_anything_is_done_for_them(indexed: Indexed) -> None:
     asked = ("live?text=x", "features/3/try?text=x", "attribute?text=x", "find?having=x&lacking=y")
     steered = "prompt=x&feature=3"
@@ -75,7 +93,7 @@ def test_at_a_full_model_pages_are_refused_before_anything_is_done_for_them(inde
                 assert answer.status_code == 503, page
                 assert int(answer.headers["retry-after"]) > 0
                 assert "max_waiting" in answer.text
-            for form in ("live?text=", "find?having=x", f"steer?{steered}"):
+            for form in ("live?text=", "find?having=", f"steer?{steered}"):
                 assert client.get(f"/dictionaries/tiny/{form}").status_code == 200
         assert not runtime.process.is_running
 
