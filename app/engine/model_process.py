@@ -14,13 +14,14 @@ import sys
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from app.engine.line import LENGTH_BYTES, Call, End, Line
 from app.engine.patience import Patience
 from app.errors import Busy
-from app.settings import Settings
+from app.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent  # where `app` is found
 STOP_SECONDS = 5
@@ -99,18 +100,23 @@ class ModelProcess:
 
 
 class _Running:
-    """lines: those that no call uses now."""
+    """lines: those that no call uses now.
+
+    A model may bring code of its own along (trust_remote_code), so the process is told nothing that is to stay secret:
+    neither where the database is, nor what the environment says of this server.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._control, its_end = socket.socketpair()
-        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         with its_end:
             self._process = subprocess.Popen(  # this Python, and a module of our own
                 [sys.executable, "-m", "app.engine.model_worker"],
                 stdin=its_end.fileno(),
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                env=environment,
             )
-        told = pickle.dumps(settings)
+        told = pickle.dumps(replace(settings, db="", openid_secret=""))
         self._control.sendall(len(told).to_bytes(LENGTH_BYTES) + told)
         self.lines: list[Line] = []
 
