@@ -12,7 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from app.errors import Invalid
 from app.logs import set_up_logs
 from app.main import create_app
-from app.memory import keep_for_good, share_memory
+from app.memory import keep_loaded, share_memory
 from app.middleware.limits import MAX_ADDRESS, MAX_HEADERS
 from app.settings import Settings
 
@@ -123,7 +123,7 @@ def listen(settings: Settings) -> None:
     set_up_logs(settings.log)
     allow_files(settings.max_connections)
     app = create_app(settings)
-    keep_for_good()
+    keep_loaded()
     config = uvicorn.Config(
         app,
         host=settings.host,

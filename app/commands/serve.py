@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import gc
 import socket
 
 from app.access.rule import check_access
@@ -48,6 +49,7 @@ def check_port_free(settings: Settings) -> None:
 
 
 def serve_settings(settings: Settings) -> None:
+    gc.disable()  # until it listens: what is loaded stays, and to look through it again and again takes 0.1 s
     from app.listening import listen
 
     if "://" not in settings.db:
