@@ -219,13 +219,17 @@ def fill(file: Path) -> None:
             filling.write(b"\0" * 4096)
 
 
+def faked_clock(offset: Path) -> dict[str, str]:
+    """Variables with which a process's clock is off by what the file says."""
+    offset.write_text("+0")
+    faked = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1"}
+    return faked | {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}  # which no jump of the clock touches
+
+
 @pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime is not installed (Debian's package faketime)")
 def test_a_clock_that_jumps_changes_nothing_but_times(own_database: str, tmp_path: Path) -> None:
     offset = tmp_path / "offset"
-    offset.write_text("+0")
-    faked = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1"}
-    faked["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"  # which no jump of the clock touches
-    server = Server(tmp_path, own_database, environment=faked)
+    server = Server(tmp_path, own_database, environment=faked_clock(offset))
     server.start()
     try:
         with traffic_on(server) as traffic:
