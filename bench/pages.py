@@ -1,7 +1,8 @@
 """How long pages take at 131,072 features, each as a multiple of a constant route in the same process and run.
 
-python -m bench.pages [--features 131072] [--rounds 200] [--folder /tmp/featurescope-bench] [--only NAME]
-The dictionary is made up (bench/synthetic.py), written once by the writer that builds use, and kept in the folder.
+python -m bench.pages [--features 131072] [--rounds 200] [--folder /tmp/featurescope-bench] [--only NAME] [--db URL]
+The dictionary is made up (bench/synthetic.py), written once by the writer that builds use, and kept in the folder; or
+in another database, such as PostgreSQL's, that --db names.
 Every page is asked in turn with the constant route, and held against the times of that route beside it: first as a
 server that keeps no page makes it, then as a server as it is installed answers, which shows a page again while nothing
 has changed (the addresses are drawn anew; most features come once, the first page of a list comes each time).
@@ -26,7 +27,7 @@ from fastapi import FastAPI
 
 from app.main import create_app
 from app.memory import keep_for_good
-from app.settings import Settings
+from app.settings import Settings, database_url
 from app.store.database import Database
 from app.store.dictionaries import get_dictionary, list_dictionaries
 from app.store.feature_order import Sort
@@ -49,12 +50,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/featurescope-bench"))
     parser.add_argument("--only", default="", help="pages whose name holds this")
+    parser.add_argument("--db", help="a database of your own instead of a file in the folder")
     asked = parser.parse_args()
     made = make_synthetic(asked.features, SENTENCES)
-    file = prepared(asked.folder, made)
-    with serving(file, page_memory=0) as port:
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    url = asked.db or f"sqlite:///{asked.folder / f'pages-{made.n_features}-{made.n_sentences}.db'}"
+    prepare(url, made)
+    with serving(url, page_memory=0) as port:
         first = measure(port, pages(made), asked.rounds, asked.only)
-    with serving(file) as port:
+    with serving(url) as port:
         installed = measure(port, pages(made), asked.rounds, asked.only)
         crowd = read_at_once(port, pages(made)) if not asked.only else {}
     floor = [percentiles(constant)[0] for _, constant in (*first.values(), *installed.values())]
@@ -118,15 +122,13 @@ def pages(made: Synthetic) -> dict[str, Address]:
     }
 
 
-def prepared(folder: Path, made: Synthetic) -> Path:
-    """The database, written where it is not there yet."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"pages-{made.n_features}-{made.n_sentences}.db"
-    database = Database(f"sqlite:///{file}")
+def prepare(url: str, made: Synthetic) -> None:
+    """The dictionary is written where it is not there yet."""
+    database = Database(database_url(url))
     with database.read() as session:
         known = {dictionary.id for dictionary in list_dictionaries(session)}
     if ID not in known:
-        print(f"Writing {made.n_features:,} features and {made.n_sentences:,} sentences to {file}.", file=sys.stderr)
+        print(f"Writing {made.n_features:,} features and {made.n_sentences:,} sentences.", file=sys.stderr)
         start = time.perf_counter()
         write_synthetic(database, ID, made)
         draw = random.Random(made.seed + 5)
@@ -134,14 +136,13 @@ def prepared(folder: Path, made: Synthetic) -> Path:
             dictionary = get_dictionary(session, ID)
             for index in draw.sample(range(made.n_features), min(LABELS, made.n_features // 4)):
                 add_label(session, dictionary, index, " ".join(draw.choices(made.words, k=3)), "bench")
-        print(f"Written in {time.perf_counter() - start:.0f} s, {file.stat().st_size / 1e6:,.0f} MB.", file=sys.stderr)
+        print(f"Written in {time.perf_counter() - start:.0f} s.", file=sys.stderr)
     database.close()
-    return file
 
 
 @contextmanager
-def serving(file: Path, page_memory: int = Settings.page_memory) -> Iterator[int]:
-    app = create_app(Settings(db=str(file), model=False, page_memory=page_memory))
+def serving(url: str, page_memory: int = Settings.page_memory) -> Iterator[int]:
+    app = create_app(Settings(db=url, model=False, page_memory=page_memory))
     add_constant(app)
     keep_for_good()
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))

@@ -40,7 +40,7 @@ def main() -> None:
     file = prepared(asked.folder, made)
     print(f"{file}: {file.stat().st_size / 1e6:,.0f} MB", flush=True)
     result = {}
-    with serving(file) as port:
+    with serving(f"sqlite:///{file}") as port:
         connection = http.client.HTTPConnection("127.0.0.1", port)
         for kind, path in (("page", "/search"), ("api", "/api/v1/search")):
             result[kind] = measured(connection, kind, path, queries(made), asked.rounds)

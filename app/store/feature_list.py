@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from math import ceil, floor
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, func, literal, select, union
@@ -205,10 +206,11 @@ def _of_columns(dictionary: Dictionary, matching: FeatureFilter, order: Order) -
     """What is asked of a feature's own columns."""
     found: list[ColumnElement[bool]] = []
     tokens, top = order.narrowed(FeatureRow.n_active_tokens), order.narrowed(FeatureRow.max_activation)
+    # Whole numbers, as the column has: PostgreSQL compares others by going through all of its index.
     if matching.min_density is not None:
-        found.append(tokens >= matching.min_density * dictionary.n_tokens)
+        found.append(tokens >= ceil(matching.min_density * dictionary.n_tokens))
     if matching.max_density is not None:
-        found.append(tokens <= matching.max_density * dictionary.n_tokens)
+        found.append(tokens <= floor(matching.max_density * dictionary.n_tokens))
     if matching.min_max_activation is not None:
         found.append(top >= matching.min_max_activation)
     if matching.max_max_activation is not None:
