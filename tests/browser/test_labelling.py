@@ -5,6 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browser.conftest import Watch
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 FEATURES = "/dictionaries/seed/features"
 
@@ -124,3 +126,20 @@ def test_somebody_whose_name_is_not_known_is_asked_for_it_by_the_star(
     expect(page.get_by_role("button", name="Take your star back from “starred by Eve”; it has 1")).to_be_visible()
     remove_all(page)
     other.close()
+
+
+def test_what_the_server_refuses_altogether_is_said_over_the_page(scripted: Page, address: str, watch: Watch) -> None:
+    page = scripted
+    page.goto(f"{address}/dictionaries/seed/features/9")
+    field = page.locator("#label-new")
+    field.evaluate("field => { field.removeAttribute('maxlength'); field.value = 'x'.repeat(1_000_001); }")
+    page.locator("#label-new-author").fill("Ada")
+    page.get_by_role("button", name="Add label").click()
+    expect(page.locator("#failed")).to_contain_text("at most 1,000,000 bytes")
+    page.keyboard.press("Escape")
+    expect(page.locator("#failed")).to_be_hidden()
+    field.fill("small enough")
+    page.get_by_role("button", name="Add label").click()
+    expect(page.locator("#labels .done")).to_contain_text("small enough")
+    # The browser itself notes in the console that an answer was a 413.
+    watch.faults[:] = [fault for fault in watch.faults if "413" not in fault]
