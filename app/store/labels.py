@@ -1,5 +1,6 @@
 """Labels: what people and models call features, kept by dictionary id and feature index across builds."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,8 @@ from app.store.words import spaced
 
 MAX_TEXT = 500
 MAX_AUTHOR = 100
+MAX_ACCENTS = 8  # on one character: no script needs as many
+_PILED = re.compile(rf"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]{{{MAX_ACCENTS + 1}}}")
 _of_feature = (LabelRow.dictionary_id == bindparam("dictionary_id"), LabelRow.feature == bindparam("feature"))
 _OF_FEATURE = select(LabelRow).where(*_of_feature)
 _SHOWN = select(
@@ -309,6 +312,10 @@ def _checked(what: str, text: str, most: int) -> str:
         raise Invalid(f"The {what} has {len(kept):,} characters; it may have {most}.")
     if any(not character.isprintable() and character not in "\u200c\u200d" for character in kept):
         raise Invalid(f"The {what} holds a control character or a line break; it is one line of text.")
+    if _PILED.search(kept):
+        raise Invalid(
+            f"The {what} piles more than {MAX_ACCENTS} accents on one character; they would cover other lines."
+        )
     return kept
 
 

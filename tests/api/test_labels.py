@@ -28,7 +28,7 @@ def add(client: TestClient, text: str, author: str = "Ada") -> dict[str, Any]:
 def test_a_label_is_the_name_everywhere_at_once(labelled: TestClient, ask: Any) -> None:
     id = add(labelled, "about serves")["id"]
     assert ask(HERE)[1]["label"] == "about serves"
-    assert ask("/search?q=serves")[1]["features"][0] | {"n_examples": 0} == {
+    assert ask("/search?q=serves")[1]["features"][0] | {"n_examples": 0, "n_strongest": 0} == {
         "dictionary": "tiny",
         "index": 9,
         "label": "about serves",
@@ -36,6 +36,7 @@ def test_a_label_is_the_name_everywhere_at_once(labelled: TestClient, ask: Any) 
         "snippet": "about serves",
         "marks": [[6, 12]],
         "n_examples": 0,
+        "n_strongest": 0,
     }
     changed = labelled.put(f"{WHERE}/{id}", json={"text": "<b>aces</b>", "author": "Ada"}, headers={"if-match": '"1"'})
     assert changed.json()["text"] == "<b>aces</b>"
@@ -130,6 +131,7 @@ def test_every_change_is_in_the_history_and_can_be_undone(labelled: TestClient, 
         ("x" * 501, "500"),
         ("two\nlines", "line break"),
         ("bell\a", "control character"),
+        ("e" + 9 * "\u0301", "accents"),
         ("right\u202eleft", "control character"),
     ],
 )
