@@ -106,7 +106,9 @@ def people(server: Server, asked: argparse.Namespace) -> Iterator[Traffic]:
 
 def faults(traffic: Traffic) -> str:
     failed = {status: n for status, n in traffic.statuses().items() if status not in (200, 201)}
-    return "no error" if not failed else f"ERRORS {failed} {traffic.problems.most_common(3)}"
+    if not failed:
+        return "no error"
+    return f"ERRORS {failed} " + ", ".join(f"{n} of {what[:160]!r}" for what, n in traffic.problems.most_common(2))
 
 
 def kept(db: str, traffic: Traffic) -> str:
