@@ -76,6 +76,8 @@ class Settings:
     page_memory: int = 32_000_000
     # Connections open at once; for who comes after, the one that has waited longest for its request is closed.
     max_connections: int = 1000
+    # Seconds of work that a build may lose when it is killed (0: whatever is finished is kept at once).
+    checkpoint_seconds: int = 30
     # The log: "" for warnings alone, "plain" for a line a request, "json" for JSON.
     log: str = ""
     # Days that a sign-in lasts; live calls of one person in a minute (0: as many as they like).

@@ -33,7 +33,7 @@ from app.domain import Group
 from app.engine.hook_points import parse_hook_point
 from app.engine.model_files import DTYPES, load_language_model
 from app.engine.sae import load_sae
-from app.index.build import make_reader
+from app.index.build import CHECKPOINTS, make_reader
 from app.index.finish import finish_build
 from app.index.fired import encoded_at_once
 from app.index.neighbors import has_fast_bfloat16
@@ -138,11 +138,11 @@ def build(options: BuildOptions, reader: Reader, pieces: list[Piece], folder: Pa
     work = folder / f"{name}.work"
     n_features = reader.sae.n_features
     writer = RecordingWriter(work, {}, n_features, with_norms=False)
-    record_corpus(reader, pieces, writer, lambda *_: None)
+    record_corpus(reader, pieces, writer, lambda *_: None, options.checkpoint_seconds)
     writer.close()
     database = Database(f"sqlite:///{folder / name}.db")
     recording = Recording([part_of_folder(work)], n_features)
-    finish_build(options, database, {"corpus": []}, reader, recording)
+    finish_build(options, database, {"corpus": []}, reader, recording, work / CHECKPOINTS)
     database.close()
 
 

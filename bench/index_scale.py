@@ -5,8 +5,8 @@ python -m bench.index_scale wide [--tokens 1048576]
 
 The first three build the small workload at four sizes, each in a process of its own, and print processor seconds (all
 threads) and memory above what was in use before. `wide` has 131,072 features and no forward: activations are made up
-and recorded, 50 a token. Everything else of a build follows, but logits and neighbours are found for the first 4,096
-features alone, from which the time for all is counted.
+and recorded, 50 a token. Everything else of a build follows, to the published dictionary; with OMP_NUM_THREADS=1 the
+parts' processor seconds are what each takes, whatever else the machine does.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,26 +21,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from app.domain import Histogram, NewDictionary, Quality
 from app.engine.hook_points import parse_hook_point
 from app.engine.model_files import load_language_model
 from app.engine.sae import load_sae
 from app.engine.tokens import Window
-from app.index.behind import Behind
 from app.index.build import make_reader
 from app.index.corpus import Record
-from app.index.draw import DrawOrder
+from app.index.finish import finish_build
 from app.index.options import BuildOptions
 from app.index.pieces import Piece, Placed
-from app.index.progress import progress
 from app.index.reader import Reader
 from app.index.record import CHUNK_TOKENS
 from app.index.recorded import Recording, part_of_folder
 from app.index.recording import Chunk, RecordingWriter
-from app.index.reduce import describe_features, reduce_firings
 from app.store.database import Database
-from app.store.write import IndexWriter
 from bench.index import BATCH_TOKENS, build, peak_memory, timed
+from bench.index_parts import parts
 from bench.workloads import L0, WORKLOADS, Workload, make_model, make_pieces, make_sae, spans, token_ids, word
 
 SMALL = next(workload for workload in WORKLOADS if workload.name == "small_relu")
@@ -51,7 +46,6 @@ POINTS = {
     "context": [replace(SMALL, n_tokens=65_536, context=n) for n in (64, 128, 256, 512)],
 }
 WIDE = replace(SMALL, n_features=131_072)
-DESCRIBED = 4096
 
 
 def main() -> None:
@@ -99,48 +93,30 @@ def point(workload: Workload, folder: Path) -> None:
 
 
 def wide(folder: Path, n_tokens: int) -> None:
-    reader, _ = open_reader(WIDE, folder)
+    reader, options = open_reader(WIDE, folder)
     database = Database(f"sqlite:///{folder / 'wide.db'}")
-    seconds: Counter[str] = Counter()
-    with peak_memory() as peak:
-        record_made_up(folder / "recording", n_tokens, seconds)
-        recorded = peak()
-    with peak_memory() as peak:
-        begin = time.perf_counter()
-        recording = Recording([part_of_folder(folder / "recording")], WIDE.n_features)
-        order = DrawOrder(0, recording.n_windows, WIDE.n_features)
-        writer = IndexWriter(database, _new(recording))
-        with Behind() as behind:
-            shown = np.flatnonzero(recording.is_original).tolist()
-            behind.do(writer.add_sentences, recording.sentence_values(shown))
-            device = reader.model.device
-            reduced = reduce_firings(
-                recording, order, device, lambda block: behind.do(writer.add_examples, block), progress
-            )
-            seconds["reducing, examples stored"] = time.perf_counter() - begin
-            behind.do(writer.index_words)
-            begin = time.perf_counter()
-            for block in describe_features(reader, reduced, progress):
-                behind.do(writer.add_features, block)
-                if block.first + len(block.n_active_tokens) >= DESCRIBED:
-                    break
-            described = time.perf_counter() - begin
-            seconds["logits and neighbours, of all"] = described * WIDE.n_features / DESCRIBED
-        reduced_peak = peak()
-    print(f"{recording.n_tokens:,} tokens in {recording.n_windows:,} sentences, {WIDE.n_features:,} features")
-    print(f"memory: {recorded:.0f} MB recording, {reduced_peak:.0f} MB from then on, model and SAE apart")
-    for part, spent in seconds.items():
-        print(f"{part:32}{spent:8.1f} s")
+    began = time.process_time()
+    with parts() as seconds:
+        with peak_memory() as peak:
+            record_made_up(folder / "recording", n_tokens)
+            recorded = peak()
+        with peak_memory() as peak:
+            recording = Recording([part_of_folder(folder / "recording")], WIDE.n_features)
+            finish_build(options, database, {"corpus": []}, reader, recording, folder / "checkpoints")
+            finished = peak()
     database.close()
+    print(f"{recording.n_tokens:,} tokens in {recording.n_windows:,} sentences, {WIDE.n_features:,} features")
+    print(f"memory: {recorded:.0f} MB recording, {finished:.0f} MB from then on, model and SAE apart")
+    print(f"{'all, processor seconds':32}{time.process_time() - began:8.1f}")
+    for part, spent in seconds.items():
+        print(f"{part:32}{spent:8.1f}", flush=True)
 
 
-def record_made_up(folder: Path, n_tokens: int, seconds: "Counter[str]") -> None:
+def record_made_up(folder: Path, n_tokens: int) -> None:
     writer = RecordingWriter(folder, {}, WIDE.n_features, with_norms=False)
     for number, chunk in enumerate(made_up(n_tokens)):
-        begin = time.perf_counter()
         writer.append(chunk)
         writer.finish_piece(Piece(number, [], 0))
-        seconds["sorting and writing firings"] += time.perf_counter() - begin
     writer.complete()
     writer.close()
 
@@ -172,22 +148,6 @@ def made_up(n_tokens: int) -> Iterator[Chunk]:
             norms=None,
             windows=placed,
         )
-
-
-def _new(recording: Recording) -> NewDictionary:
-    return NewDictionary(
-        *("wide", "Wide", "made-up", "made-up", "made-up", "made-up", WIDE.hook, "standard"),
-        d_in=WIDE.d_model,
-        n_features=WIDE.n_features,
-        n_sentences=recording.n_windows,
-        n_duplicates=0,
-        n_tokens=recording.n_tokens,
-        n_masked_tokens=0,
-        corpus=[],
-        parameters={},
-        quality=Quality(0.0, None, None, 0.0, 0.0, 0),
-        density_histogram=Histogram([], []),
-    )
 
 
 if __name__ == "__main__":

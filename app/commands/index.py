@@ -103,6 +103,7 @@ def options_of(asked: argparse.Namespace, **more: Any) -> "BuildOptions":
         device_map=settings.device_map or None,
         trust_remote_code=settings.trust_remote_code,
         parts=asked.parts,
+        checkpoint_seconds=settings.checkpoint_seconds,
         **{"title": None, **more},
     )
 

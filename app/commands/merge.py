@@ -40,6 +40,7 @@ def run(asked: argparse.Namespace) -> None:
             sae=asked.sae,
             device=settings.device,
             replacing=asked.replace,
+            checkpoint_seconds=settings.checkpoint_seconds,
             database=database,
             work=work_folder(settings, asked.id),
         )

@@ -1,7 +1,7 @@
 """Which next tokens a feature promotes and suppresses: its decoder direction read through the final norm."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -11,15 +11,13 @@ from app.engine.hook_points import HookPoint
 from app.engine.language_model import LanguageModel, Unembedding
 from app.engine.sae import Sae
 
-CHUNK = 1024  # features a block of answers
 PRODUCT = 128  # features whose logits are held at once
 
 
 @dataclass(frozen=True)
 class TopLogits:
-    """For features first, first + 1, ...: (n, k) token ids and logits, strongest first."""
+    """(n, k) token ids and logits, strongest first."""
 
-    first: int
     promoted_ids: Tensor
     promoted: Tensor
     suppressed_ids: Tensor
@@ -44,27 +42,33 @@ def _folded(parts: Unembedding, decoder: Tensor) -> Tensor:
     return directions * parts.scale
 
 
-@torch.inference_mode()
-def top_logits(model: LanguageModel, sae: Sae, hook: HookPoint, k: int) -> Iterator[TopLogits]:
-    """The k most promoted and most suppressed tokens of every feature, CHUNK features at a time.
+class LogitReader:
+    """The tokens that features promote and suppress most. hook: where the SAE writes."""
 
-    hook: where the SAE writes. No tokens where that adds nothing to the stream, and for a model without logits.
-    """
-    unembedding: Tensor | None = None  # in single precision once, whatever the model's
-    for first in range(0, sae.n_features, CHUNK):
-        some = sae.decoder[first : first + CHUNK]
-        directions = model.to_stream(hook, some) if model.has_logits else None
+    def __init__(self, model: LanguageModel, sae: Sae, hook: HookPoint) -> None:
+        self.model = model
+        self.sae = sae
+        self.hook = hook
+
+    @cached_property
+    def _unembedding(self) -> Unembedding:
+        """In single precision once, whatever the model's."""
+        parts = self.model.unembedding()
+        return replace(parts, weight=parts.weight.float())
+
+    @torch.inference_mode()
+    def top(self, first: int, last: int, k: int) -> TopLogits:
+        """Of features first to last - 1. None where the SAE adds nothing to the stream, or the model has no logits."""
+        some = self.sae.decoder[first:last]
+        directions = self.model.to_stream(self.hook, some) if self.model.has_logits else None
         if directions is None:
             none = torch.zeros(len(some), 0)
-            yield TopLogits(first, none.long(), none, none.long(), none)
-            continue
-        norm = model.unembedding()
-        unembedding = norm.weight.float() if unembedding is None else unembedding
+            return TopLogits(none.long(), none, none.long(), none)
+        folded = _folded(self._unembedding, directions)
         parts = []
-        folded = _folded(norm, directions)
         for begin in range(0, len(folded), PRODUCT):
-            logits = folded[begin : begin + PRODUCT] @ unembedding.T
+            logits = folded[begin : begin + PRODUCT] @ self._unembedding.weight.T
             high, promoted = largest(logits, k)
             low, suppressed = largest(logits.neg_(), k)
             parts.append((promoted, high, suppressed, low.neg_()))
-        yield TopLogits(first, *(torch.cat(part) for part in zip(*parts, strict=True)))
+        return TopLogits(*(torch.cat(part) for part in zip(*parts, strict=True)))

@@ -33,6 +33,7 @@ from app.store.database import Database
 from app.store.write import check_id_free
 
 MAX_CONTEXT = 32_767  # positions are kept in 15 bits
+CHECKPOINTS = "checkpoints"  # of a build in its recording's folder: they begin anew with it
 
 
 def build_index(options: BuildOptions, database: Database, work: Path) -> Dictionary:
@@ -44,7 +45,7 @@ def build_index(options: BuildOptions, database: Database, work: Path) -> Dictio
         reader, identity = _recorded(options, work)
         part = part_of_folder(work / "recording")
         recording = Recording([part], reader.sae.n_features, options.dedup, options.mask_outliers)
-        dictionary = finish_build(options, database, identity, reader, recording)
+        dictionary = finish_build(options, database, identity, reader, recording, work / "recording" / CHECKPOINTS)
         shutil.rmtree(work, ignore_errors=True)
         return dictionary
 
@@ -173,7 +174,7 @@ def _record(
                 bar.set_postfix_str(f"{n_tokens:,} tokens, {n_alive:,} features alive", refresh=False)
                 bar.update(min(read, total) - bar.n)
 
-            record_corpus(reader, ahead(pieces), writer, report)
+            record_corpus(reader, ahead(pieces), writer, report, options.checkpoint_seconds)
             bar.update(total - bar.n)
     finally:
         writer.close()

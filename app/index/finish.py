@@ -13,6 +13,7 @@ from app.engine.demo import DEMO
 from app.engine.published import is_published
 from app.errors import Invalid
 from app.index.behind import Behind
+from app.index.checkpoints import Checkpoints
 from app.index.draw import DrawOrder
 from app.index.options import BuildOptions
 from app.index.progress import progress
@@ -35,27 +36,38 @@ def finish_build(
     identity: Mapping[str, Json],
     reader: Reader,
     recording: Recording,
+    folder: Path,
 ) -> Dictionary:
-    """Writing overlaps computing."""
+    """Writing overlaps computing. folder: of the build's checkpoints, which are removed when it is published."""
     if recording.n_tokens == 0:
         raise Invalid("The corpus holds no token that counts: all are special tokens.")
     order = DrawOrder(options.seed, recording.n_windows, reader.sae.n_features)
     new = _new_dictionary(options, identity, reader, recording)
-    kept = _measure(options, reader, recording, order)
+    checkpoints = Checkpoints(folder, identity, options.checkpoint_seconds)
+    kept = _measure(options, reader, recording, order, checkpoints)
     writer = IndexWriter(database, new)
     with Behind() as behind:
         shown = np.flatnonzero(recording.is_original).tolist()
         behind.do(writer.add_sentences, recording.sentence_values(shown))
         reduced = reduce_firings(
-            recording, order, reader.model.device, lambda block: behind.do(writer.add_examples, block), progress
+            recording,
+            order,
+            reader.model.device,
+            lambda block: behind.do(writer.add_examples, block),
+            progress,
+            checkpoints,
         )
         behind.do(writer.index_words)
-        for block in describe_features(reader, reduced, progress):
+        for block in describe_features(reader, reduced, progress, checkpoints):
             behind.do(writer.add_features, block)
-    return writer.publish(_with_results(new, reduced.n_active, kept), options.replace)
+    dictionary = writer.publish(_with_results(new, reduced.n_active, kept), options.replace)
+    checkpoints.remove()
+    return dictionary
 
 
-def _measure(options: BuildOptions, reader: Reader, recording: Recording, order: DrawOrder) -> Kept:
+def _measure(
+    options: BuildOptions, reader: Reader, recording: Recording, order: DrawOrder, checkpoints: Checkpoints
+) -> Kept:
     """Over the sentences drawn first of all, until they hold quality_tokens."""
     if options.quality_tokens <= 0:
         return Kept(None, None, 0)
@@ -68,7 +80,7 @@ def _measure(options: BuildOptions, reader: Reader, recording: Recording, order:
                 yield text
                 bar.update()
 
-        return measure(reader, counted())
+        return measure(reader, counted(), checkpoints)
 
 
 def _new_dictionary(

@@ -20,8 +20,8 @@ _PLACE = ("format", "hook_point", "hook_point_out", "model_name", "l0")
 _SAMPLED = 4096  # numbers of each tensor that are looked at
 # What differs between two builds of the very same dictionary.
 _INCIDENTAL = (
-    *("batch_tokens", "corpus", "device", "device_map", "force", "hook", "id", "model", "prepend_bos", "replace"),
-    *("restart", "sae", "shard", "title", "trust_remote_code"),
+    *("batch_tokens", "checkpoint_seconds", "corpus", "device", "device_map", "force", "hook", "id", "model"),
+    *("prepend_bos", "replace", "restart", "sae", "shard", "title", "trust_remote_code"),
 )
 
 

@@ -25,6 +25,7 @@ def merge_shards(
     sae: str | None,
     device: str,
     replacing: bool,
+    checkpoint_seconds: float,
     database: Database,
     work: Path,
 ) -> Dictionary:
@@ -39,6 +40,7 @@ def merge_shards(
         sae=sae or made.sae,
         device=device,
         replace=replacing,
+        checkpoint_seconds=checkpoint_seconds,
     )
     check_options(options)
     if not replacing:
@@ -49,4 +51,4 @@ def merge_shards(
         if changed:
             raise Conflict(f"The shards were made with another {' and another '.join(changed)} than is given here.")
         recording = Recording([one.part for one in stored], reader.sae.n_features, options.dedup, options.mask_outliers)
-        return finish_build(options, database, stored[0].identity, reader, recording)
+        return finish_build(options, database, stored[0].identity, reader, recording, work / "merging")

@@ -77,13 +77,18 @@ class CoActivation:
         self._is_kept = n_features * self.n_sentences * self.dtype.itemsize <= kept
         self._every: Tensor | None = None
 
-    def add(self, first: int, n: int, features: NDArray[np.integer], places: NDArray[np.integer]) -> None:
-        """Features first + features[i] (below first + n) fire in the sentence at place places[i] of the draw."""
+    def pack(self, n: int, features: NDArray[np.integer], places: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """(n, bytes), a bit for each sentence: feature features[i] fires in that at place places[i] of the draw."""
         inside = places < self.n_sentences
         fires = np.zeros((n, 8 * self._bits.shape[1]), dtype=bool)
         fires[features[inside], places[inside]] = True
-        self._bits[first : first + n] = np.packbits(fires, axis=1)
-        self._n_firing[first : first + n] = torch.from_numpy(fires.sum(axis=1, dtype=np.float32))
+        return np.packbits(fires, axis=1)
+
+    def add(self, first: int, fires: NDArray[np.uint8]) -> None:
+        """fires: of features from first on, as `pack` gives them."""
+        last = first + len(fires)
+        self._bits[first:last] = fires
+        self._n_firing[first:last] = torch.from_numpy(np.bitwise_count(fires).sum(axis=1, dtype=np.float32))
 
     @torch.inference_mode()
     def neighbors(self, first: int, last: int) -> Neighbors:

@@ -15,6 +15,7 @@ class BuildOptions:
     text_column: what the text of a record is called; input_kind: what standard input is (.txt, .jsonl, .csv).
     dedup: whether repeated sentences count nowhere; mask_outliers: nor tokens whose norm is above so many medians.
     max_tokens, sample (a share of the records): how much of the corpus is read; None reads all.
+    checkpoint_seconds: of work that may be lost to a kill.
     """
 
     id: str
@@ -44,3 +45,4 @@ class BuildOptions:
     sample: float | None = None
     shard: Shard = WHOLE
     force: bool = False
+    checkpoint_seconds: float = 30

@@ -1,13 +1,17 @@
 """How much the SAE keeps: explained variance and cross-entropy recovered, over a sample of the corpus."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from app.engine.sae import written_at
 from app.engine.tokens import Window
+from app.index.checkpoints import Checkpoints
 from app.index.reader import Reader
 
 BATCH = 16  # sentences; a full forward's logits are wide
@@ -25,45 +29,54 @@ class Kept:
     n_tokens: int
 
 
-class _Sums:
-    """Sums over tokens, in float64."""
+@dataclass(frozen=True)
+class QualitySums:
+    """Over the tokens of some sentences. x: (d_out,) activations; moments: (3,) how many tokens, |x|^2, |x - x_hat|^2.
 
-    def __init__(self, d_model: int) -> None:
-        self.n = 0
-        self.x = torch.zeros(d_model, dtype=torch.float64)
-        self.square = 0.0
-        self.error = 0.0
-        self.losses = [0.0, 0.0, 0.0]  # clean, spliced, zeroed
-        self.n_predicted = 0
+    losses: (3,) clean, spliced, zeroed.
+    """
+
+    x: NDArray[np.float64]
+    moments: NDArray[np.float64]
+    losses: NDArray[np.float64]
 
 
 @torch.inference_mode()
-def measure(reader: Reader, texts: Iterable[str]) -> Kept:
+def measure(reader: Reader, texts: Iterable[str], checkpoints: Checkpoints) -> Kept:
     """One plain forward, one with the reconstruction in place of the activations, one with zeros; BOS is left alone.
 
     What a transcoder makes of one place stands in for the activations of another. An encoder has no loss to recover:
     its activations are read alone.
     """
     special = torch.tensor(sorted(set(reader.model.tokenizer.all_special_ids)), device=reader.model.device)
-    sums = _Sums(reader.sae.d_out)
+    x, moments, losses = np.zeros(reader.sae.d_out), np.zeros(3), np.zeros(3)
+    for number, some in enumerate(_batches(reader, texts)):
+        sums = checkpoints.once(QualitySums, number, number + 1, partial(_sums, reader, some, special))
+        x += sums.x
+        moments += sums.moments
+        losses += sums.losses
+    n, square, error = moments.tolist()
+    clean, spliced, zeroed = losses.tolist()
+    variance = square - float(np.square(x).sum()) / max(n, 1)
+    return Kept(
+        explained_variance=1 - error / variance if variance > 1e-12 * square else None,
+        ce_recovered=(zeroed - spliced) / (zeroed - clean) if abs(zeroed - clean) > 1e-9 else None,
+        n_tokens=int(n),
+    )
+
+
+def _batches(reader: Reader, texts: Iterable[str]) -> Iterator[list[Window]]:
     some: list[Window] = []
     for text in texts:
         some += [window for window in reader.windows(text)[:1] if window.token_ids]
         if len(some) >= BATCH:
-            _add(reader, some, special, sums)
+            yield some
             some = []
     if some:
-        _add(reader, some, special, sums)
-    variance = sums.square - float(sums.x.square().sum()) / max(sums.n, 1)
-    clean, spliced, zeroed = sums.losses
-    return Kept(
-        explained_variance=1 - sums.error / variance if variance > 1e-12 * sums.square else None,
-        ce_recovered=(zeroed - spliced) / (zeroed - clean) if abs(zeroed - clean) > 1e-9 else None,
-        n_tokens=sums.n,
-    )
+        yield some
 
 
-def _add(reader: Reader, some: Sequence[Window], special: Tensor, sums: _Sums) -> None:
+def _sums(reader: Reader, some: Sequence[Window], special: Tensor) -> QualitySums:
     ids, mask = reader.batch(some)
     text = mask.bool()
     text[:, : len(reader.bos)] = False
@@ -89,16 +102,14 @@ def _add(reader: Reader, some: Sequence[Window], special: Tensor, sums: _Sums) -
         read(x)
         splice(y)
     predicted = text[:, 1:] & mask[:, :-1].bool()
+    losses = np.zeros(3)
     for i, change in enumerate((None, splice, zero) if reader.model.has_logits else ()):
         with reader.model.changed(ids.shape, [(reader.hook, read)] if change is splice else []):
             logits = reader.model.logits(ids, mask, out if change else None, change)
         loss = torch.nn.functional.cross_entropy(
             logits[:, :-1][predicted].float(), ids[:, 1:][predicted], reduction="sum"
         )
-        sums.losses[i] += float(loss)
-    sums.n_predicted += int(predicted.sum())
+        losses[i] = float(loss)
     y, through = seen
-    sums.n += len(y)
-    sums.x += y.sum(dim=0)
-    sums.square += float(y.square().sum())
-    sums.error += float((y - through).square().sum())
+    moments = [float(len(y)), float(y.square().sum()), float((y - through).square().sum())]
+    return QualitySums(y.sum(dim=0).numpy(), np.array(moments), losses)

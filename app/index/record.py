@@ -14,13 +14,14 @@ from app.index.reader import Reader
 from app.index.recording import MASKED, ROW_BITS, Chunk, RecordingWriter
 
 CHUNK_TOKENS = 1 << ROW_BITS
-CHECKPOINT_SECONDS = 30.0
 _WAITING = 2  # chunks under way
 
 Report = Callable[[int, int, int], None]  # bytes read, tokens done, features seen alive
 
 
-def record_corpus(reader: Reader, pieces: Iterable[Piece], writer: RecordingWriter, report: Report) -> None:
+def record_corpus(
+    reader: Reader, pieces: Iterable[Piece], writer: RecordingWriter, report: Report, checkpoint_seconds: float
+) -> None:
     """Record pieces that are not recorded yet. Chunks depend on a piece alone, not on where a build stopped.
 
     Sorting and writing a chunk overlaps computing the next.
@@ -41,7 +42,7 @@ def record_corpus(reader: Reader, pieces: Iterable[Piece], writer: RecordingWrit
                 waiting.append(pool.submit(_write, writer, piece, tokens, n_bos, computed, alive))
                 _settle(waiting, _WAITING)
                 n_tokens += len(tokens.ids)
-            due = time.monotonic() - saved > CHECKPOINT_SECONDS
+            due = time.monotonic() - saved > checkpoint_seconds
             _settle(waiting, 0 if due else _WAITING)
             waiting.append(pool.submit(_finish_piece, writer, piece, due))
             saved = time.monotonic() if due else saved

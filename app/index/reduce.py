@@ -4,14 +4,18 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import Field, dataclass, fields
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from app.engine.logits import top_logits
+from app.engine.logits import LogitReader
 from app.engine.sae import written_at
 from app.engine.tokens import token_text
+from app.index.checkpoints import Checkpoints
 from app.index.draw import DrawOrder
 from app.index.examples import Choice, choose, prepare
 from app.index.neighbors import CoActivation, direction_neighbors, encoder_cosines, unit_directions
@@ -21,12 +25,34 @@ from app.index.recording import Int64
 from app.index.statistics import Statistics, find_runs, summarize
 from app.index.surroundings import Corpus, Surroundings, describe_corpus, surround
 from app.store.example_packing import ExampleBlock
-from app.store.packing import FeatureBlock, Metadata, Tokens
+from app.store.packing import FeatureBlock, Metadata, Neighbors, Tokens
 
 LOGITS = 10
 BLOCK_FIRINGS = 1_000_000  # firings held at once by a thread; few enough for the processor's cache
 THREADS = 2
+COMPARED = 1024  # features that are compared with all others at once
 T = TypeVar("T", Statistics, Surroundings)
+
+
+@dataclass(frozen=True)
+class ReducedBlock:
+    """Of a block of features. fires: in which sentences, as CoActivation.pack gives them."""
+
+    statistics: Statistics
+    surroundings: Surroundings
+    examples: ExampleBlock
+    fires: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Of a block of features, held against tokens and all other features."""
+
+    promoted: Tokens
+    suppressed: Tokens
+    similar: Neighbors
+    opposite: Neighbors
+    coactive: Neighbors
 
 
 @dataclass(frozen=True)
@@ -49,6 +75,7 @@ def reduce_firings(
     device: torch.device,
     keep: Callable[[ExampleBlock], None],
     progress: Any,
+    checkpoints: Checkpoints,
     block_firings: int = BLOCK_FIRINGS,
 ) -> Reduced:
     """keep: is given every feature's examples, block by block in ascending order."""
@@ -59,29 +86,35 @@ def reduce_firings(
     around: list[Surroundings] = []
     blocks = recording.blocks(block_firings)
     with progress(recording.n_features, "Reducing", " features") as bar, ThreadPoolExecutor(THREADS) as pool:
-        waiting: deque[tuple[Block, Future[tuple[Statistics, Surroundings, ExampleBlock]]]] = deque()
+        waiting: deque[tuple[Block, Future[ReducedBlock]]] = deque()
         for i in range(len(blocks) + THREADS):
             if i < len(blocks):
-                waiting.append((blocks[i], pool.submit(_reduce, recording, choice, corpus, coactivation, blocks[i])))
+                block = blocks[i]
+                make = partial(_reduce, recording, choice, corpus, coactivation, block)
+                waiting.append((block, pool.submit(checkpoints.once, ReducedBlock, block.first, block.last, make)))
             if i >= THREADS:
                 block, future = waiting.popleft()
-                statistics, surroundings, examples = future.result()
-                found.append(statistics)
-                around.append(surroundings)
-                keep(examples)
+                reduced = future.result()
+                found.append(reduced.statistics)
+                around.append(reduced.surroundings)
+                coactivation.add(block.first, reduced.fires)
+                keep(reduced.examples)
                 bar.update(block.last - block.first)
     return Reduced(_joined(Statistics, found), _joined(Surroundings, around), corpus, coactivation)
 
 
 def _reduce(
     recording: Recording, choice: Choice, corpus: Corpus, coactivation: CoActivation, block: Block
-) -> tuple[Statistics, Surroundings, ExampleBlock]:
+) -> ReducedBlock:
     firings = recording.firings(block)
     runs = find_runs(firings)
     statistics, level = summarize(firings, runs)
-    coactivation.add(block.first, firings.n_features, runs.features, choice.order.place[runs.windows])
-    surroundings = surround(recording, corpus, firings, runs)
-    return statistics, surroundings, choose(choice, firings, runs, statistics, level)
+    return ReducedBlock(
+        statistics=statistics,
+        surroundings=surround(recording, corpus, firings, runs),
+        examples=choose(choice, firings, runs, statistics, level),
+        fires=coactivation.pack(firings.n_features, runs.features, choice.order.place[runs.windows]),
+    )
 
 
 def _joined(kind: type[T], parts: Sequence[T]) -> T:
@@ -98,18 +131,22 @@ def _arrays(kind: type) -> "tuple[Field[Any], ...]":
     return fields(kind)
 
 
-def describe_features(reader: Reader, reduced: Reduced, progress: Any) -> Iterator[FeatureBlock]:
+def describe_features(
+    reader: Reader, reduced: Reduced, progress: Any, checkpoints: Checkpoints
+) -> Iterator[FeatureBlock]:
     """Everything that is stored of features, block by block: what they did, with logits and neighbours."""
-    decoder = reader.sae.decoder
+    n_features, decoder = reader.sae.n_features, reader.sae.decoder
     unit = unit_directions(decoder)
     norms = decoder.float().norm(dim=1).cpu().numpy()
+    logits = LogitReader(reader.model, reader.sae, written_at(reader.sae, reader.hook))
     texts = _TokenTexts(reader.model.tokenizer)
     corpus = reduced.corpus
     cosines = encoder_cosines(reader.sae)
-    with progress(reader.sae.n_features, "Comparing", " features") as bar:
-        for logits in top_logits(reader.model, reader.sae, written_at(reader.sae, reader.hook), LOGITS):
-            first, last = logits.first, logits.first + len(logits.promoted)
-            similar, opposite = direction_neighbors(unit, first, last)
+    with progress(n_features, "Comparing", " features") as bar:
+        for first in range(0, n_features, COMPARED):
+            last = min(first + COMPARED, n_features)
+            make = partial(_compare, logits, unit, reduced.coactivation, first, last)
+            compared = checkpoints.once(Compared, first, last, make)
             own = _cut(reduced.statistics, first, last)
             around = _cut(reduced.surroundings, first, last)
             yield FeatureBlock(
@@ -133,14 +170,26 @@ def describe_features(reader: Reader, reduced: Reduced, progress: Any) -> Iterat
                 interval_tokens=own.interval_tokens,
                 interval_sentences=own.interval_sentences,
                 decoder_norm=norms[first:last],
-                promoted=Tokens(logits.promoted_ids.cpu().numpy(), logits.promoted.float().cpu().numpy()),
-                suppressed=Tokens(logits.suppressed_ids.cpu().numpy(), logits.suppressed.float().cpu().numpy()),
-                similar=similar,
-                opposite=opposite,
-                coactive=reduced.coactivation.neighbors(first, last),
+                promoted=compared.promoted,
+                suppressed=compared.suppressed,
+                similar=compared.similar,
+                opposite=compared.opposite,
+                coactive=compared.coactive,
                 texts=texts,
             )
             bar.update(last - first)
+
+
+def _compare(logits: LogitReader, unit: Tensor, coactivation: CoActivation, first: int, last: int) -> Compared:
+    top = logits.top(first, last, LOGITS)
+    similar, opposite = direction_neighbors(unit, first, last)
+    return Compared(
+        promoted=Tokens(top.promoted_ids.cpu().numpy(), top.promoted.float().cpu().numpy()),
+        suppressed=Tokens(top.suppressed_ids.cpu().numpy(), top.suppressed.float().cpu().numpy()),
+        similar=similar,
+        opposite=opposite,
+        coactive=coactivation.neighbors(first, last),
+    )
 
 
 class _TokenTexts(dict[int, str]):

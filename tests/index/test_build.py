@@ -181,7 +181,7 @@ def test_shards_in_any_order_merge_to_what_one_pass_gives(tiny: Tiny, tmp_path: 
     for n, path in zip((3, 1, 2), shards, strict=True):
         build_shard(options_of(tiny, shard=Shard(n, 3), **told), tmp_path / f"work{n}", path)
     database = Database(f"sqlite:///{tmp_path / 'merged.db'}")
-    merged = merge_shards("tiny", None, shards, None, None, "cpu", False, database, tmp_path / "work")
+    merged = merge_shards("tiny", None, shards, None, None, "cpu", False, 0, database, tmp_path / "work")
     database.close()
     assert merged.n_masked_tokens > whole.n_sentences  # outliers beside one BOS a sentence
     assert same_rows(tmp_path / "merged.db", tmp_path / "whole.db")

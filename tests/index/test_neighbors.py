@@ -22,7 +22,7 @@ def coactive(fires: NDArray[np.bool_], kept: int = KEPT, tile: int = TILE, bytew
     counted = CoActivation(N, SENTENCES, torch.device("cpu"), kept, tile)
     if not bytewise:
         counted.dtype = torch.float32
-    counted.add(0, N, *np.nonzero(fires))
+    counted.add(0, counted.pack(N, *np.nonzero(fires)))
     return [counted.neighbors(0, 90), counted.neighbors(90, N)]
 
 
@@ -55,7 +55,7 @@ def test_neither_tiles_nor_what_is_held_nor_the_kind_of_product_changes_them(
 def test_one_sentence_alone_is_counted_right() -> None:
     for _ in range(20):  # torch's product over one column was wrong now and then
         counted = CoActivation(3, 1, torch.device("cpu"))
-        counted.add(0, 3, np.array([0, 2]), np.array([0, 0]))
+        counted.add(0, counted.pack(3, np.array([0, 2]), np.array([0, 0])))
         found = counted.neighbors(0, 3)
         assert found.values.max(axis=1).tolist() == [1, 0, 1]
         assert found.features[0][0] == 2

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from app.domain import Group
 from app.engine.tokens import Window
+from app.index.checkpoints import Checkpoints
 from app.index.corpus import Record
 from app.index.draw import DrawOrder
 from app.index.pieces import Piece, Placed
@@ -99,9 +100,15 @@ Examples = dict[tuple[int, Group], list[tuple[int, int, list[tuple[int, float]]]
 
 
 def reduced(recording: Recording, seed: int, block_firings: int = 1_000_000) -> tuple[Reduced, Examples, DrawOrder]:
+    """Twice, the second time from what the first one kept."""
     order = DrawOrder(seed, recording.n_windows, recording.n_features)
-    blocks: list[ExampleBlock] = []
-    found = reduce_firings(recording, order, torch.device("cpu"), blocks.append, NoBar, block_firings)
+    with folder() as kept:
+        for _ in range(2):
+            blocks: list[ExampleBlock] = []
+            checkpoints = Checkpoints(kept, {}, 0)
+            found = reduce_firings(
+                recording, order, torch.device("cpu"), blocks.append, NoBar, checkpoints, block_firings
+            )
     examples: Examples = {}
     for block in blocks:
         for feature, packed in block.rows():
