@@ -58,7 +58,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class ShownHit:
-    """why: how it was found, in words that follow the snippet or stand before it.
+    """why: how it was found, in words that follow the snippet, or stand before one of metadata.
 
     example: where its metadata matched, with what the feature fires on there, at full strength at `scale`.
     """
@@ -163,7 +163,7 @@ def _why(hit: SearchHit) -> str:
         return "label" + (f", and {examples}" if hit.n_examples else "")
     if hit.matched == "token":
         return f"and has it in {examples}" if hit.n_examples else ""
-    return f"in {examples}"
+    return f"{examples}:" if hit.matched == "metadata" else f"in {examples}"
 
 
 def cut(text: str, marks: Sequence[tuple[int, int]]) -> list[Piece]:
