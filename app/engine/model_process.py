@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,10 @@ class ModelProcess:
         with self._lock:
             if self._closed:
                 raise Busy("The server is stopping.")
-            if self._running is None or self._running.has_ended():
+            if self._running is not None and self._running.has_ended():
+                self._running.stop()
+                self._running = None
+            if self._running is None:
                 self._running = _Running(self.settings)
             running = self._running
             line = running.lines.pop() if running.lines else running.new_line()
@@ -122,7 +125,7 @@ class _Running:
 
     def new_line(self) -> Line:
         ours, its_end = socket.socketpair()
-        with its_end:
+        with its_end, suppress(OSError):  # where the process has ended, whoever uses the line is told
             socket.send_fds(self._control, [b"+"], [its_end.fileno()])
         return Line(ours)
 
