@@ -17,8 +17,11 @@ from pathlib import Path
 
 from app.roles import Role
 from app.store.database import Database
+from app.store.dictionaries import get_dictionary
+from app.store.labels import add_label
 from app.store.tokens import create_token
 from tests.conftest import index_tiny
+from tests.fuzz_hooks import LABELLED, LABELLED_FEATURE, N_CHANGES
 from tests.server import environment, serving
 from tests.tiny import make_tiny
 
@@ -32,7 +35,7 @@ def main() -> None:
         folder = Path(name)
         tiny = make_tiny(folder / "tiny")
         index_tiny(tiny, folder / "featurescope.db")
-        secret = _token(folder / "featurescope.db")
+        secret = _prepare(folder / "featurescope.db")
 
         # Wrong tokens are among what is tried; none of them must lock out those after it.
         arguments = ("serve", "--access", "token", "--warm", "--live-rate", "0")
@@ -40,10 +43,14 @@ def main() -> None:
             sys.exit(_run(address, secret, asked.cases, asked.seed, folder))
 
 
-def _token(file: Path) -> str:
+def _prepare(file: Path) -> str:
+    """Labels of one feature, whose changes can be undone, and a token that may label."""
     database = Database(f"sqlite:///{file}")
     try:
         with database.write() as session:
+            dictionary = get_dictionary(session, LABELLED)
+            for number in range(N_CHANGES):
+                add_label(session, dictionary, LABELLED_FEATURE, f"label {number}", "Fuzz")
             return create_token(session, "Fuzz", Role.LABEL, {}, None)[1]
     finally:
         database.close()

@@ -16,10 +16,10 @@ from tests.tiny import N_FEATURES
 TAG = re.compile(r'\*|"\d{1,9}"')
 FILES = {"csv": "feature,text\n3,about tennis\n", "jsonl": '{"feature": 3, "text": "about tennis"}\n'}
 MOST_SAMPLES, MOST_ABLATED = 4, 50  # of app/settings.py, which a server may set
-MOST_CHARACTERS, MOST_TOKENS = (
-    8,
-    20,
-)  # of a prompt and written after it: at most 52 tokens of the 64 that the model reads
+# Of a prompt and written after it: at most 52 tokens of the 64 that the model reads.
+MOST_CHARACTERS, MOST_TOKENS = 8, 20
+# Where there are changes to undo, by their ids from 1 on.
+LABELLED, LABELLED_FEATURE, N_CHANGES = "tiny", 3, 200
 
 
 @schemathesis.hook
@@ -30,6 +30,9 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
         mend_query(case.query)
     if case.headers is not None and "if-match" in case.headers and not TAG.search(str(case.headers["if-match"])):
         case.headers["if-match"] = "*"
+    if case.operation.path.endswith("/undo"):
+        change = int(case.path_parameters["change_id"]) % N_CHANGES + 1
+        case.path_parameters |= {"dictionary_id": LABELLED, "index": LABELLED_FEATURE, "change_id": change}
     if case.operation.path.endswith("/labels.{format}") and case.method == "POST":
         case.body = FILES[case.path_parameters["format"]]
     elif isinstance(case.body, dict):

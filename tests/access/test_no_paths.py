@@ -24,7 +24,7 @@ def test_no_answer_holds_a_path_of_the_machine(serve: Callable[..., TestClient],
     for route in iter_route_contexts(create_app(Settings()).routes):
         for method in sorted(route.methods or ()):
             for id in ("tiny", "nope"):
-                address = re.sub(r"\{\w+\}", "3", (route.path or "").replace("{dictionary_id}", id))
+                address = re.sub(r"\{\w+(:\w+)?\}", "3", (route.path or "").replace("{dictionary_id}", id))
                 for query in ("", "?text=The+match&sort=x&cursor=x&group=x"):
                     answer = client.request(method, address + query, json={"texts": ["The match"], "text": "x"})
                     asked += 1

@@ -32,7 +32,7 @@ def addresses() -> list[str]:
     filled = []
     for path in READ_ROUTES:
         for id in ("tiny", "nope", HIDDEN) if "{dictionary_id}" in path else ("",):
-            filled.append(re.sub(r"\{\w+\}", "3", path.replace("{dictionary_id}", id)))
+            filled.append(re.sub(r"\{\w+(:\w+)?\}", "3", path.replace("{dictionary_id}", id)))
     searches = [f"{path}?q={q}" for path in ("/search", "/api/v1/search") for q in ("tennis", "the", HIDDEN, "kept")]
     return filled + searches + [f"/search?q=tennis&dictionary={HIDDEN}", f"/api/v1/search?q=tennis&dictionary={HIDDEN}"]
 
@@ -58,7 +58,7 @@ def test_asking_for_it_is_answered_as_asking_for_what_is_not_there(serve: Serve,
         if "{dictionary_id}" not in path:
             continue
         private, missing = (
-            client.get(re.sub(r"\{\w+\}", "3", path.replace("{dictionary_id}", id)), headers=reader)
+            client.get(re.sub(r"\{\w+(:\w+)?\}", "3", path.replace("{dictionary_id}", id)), headers=reader)
             for id in (HIDDEN, "x" * len(HIDDEN))
         )
         assert private.status_code == missing.status_code
