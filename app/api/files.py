@@ -55,7 +55,7 @@ def read_label_file(dictionary: StoredDictionary, session: ReadSession, format: 
 @router.post(
     "/labels.{format}",
     summary="Labels from a file",
-    responses=problems(*WITH_A_BODY, 404, 422, 500, 503),
+    responses=problems(*WITH_A_BODY, 404, 422, 500, 503, 507),
     dependencies=[needs(Role.LABEL)],
 )
 def import_label_file(

@@ -36,7 +36,7 @@ IfMatch = Annotated[
 ]
 Author = Annotated[str | None, Query(max_length=100, description="Who does it, where nobody is signed in.")]
 _READ_PROBLEMS = problems(404, 422, 500, 503)
-_PROBLEMS = problems(*WITH_A_BODY, 404, 422, 500, 503)
+_PROBLEMS = problems(*WITH_A_BODY, 404, 422, 500, 503, 507)
 _TAG = re.compile(r'"(\d{1,9})"')
 
 
@@ -67,7 +67,9 @@ def read_history(dictionary: StoredDictionary, index: int, session: ReadSession)
     return LabelHistory(changes=[LabelChange.model_validate(change) for change in changes])
 
 
-@router.post("/history/{change_id}/undo", summary="Undo a change", responses=_PROBLEMS, dependencies=WRITES)
+@router.post(
+    "/history/{change_id}/undo", summary="Undo a change", responses=_PROBLEMS | problems(409), dependencies=WRITES
+)
 def undo(
     dictionary: StoredDictionary,
     index: int,

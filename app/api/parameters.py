@@ -17,6 +17,7 @@ MEANINGS = {
     403: "You may not do this; `detail` says what role it takes.",
     404: "There is no such dictionary or feature; `detail` says which there are.",
     408: "The rest of the body did not come in time.",
+    409: "What it would undo has changed again since; `detail` says so.",
     412: "Somebody else has changed the label meanwhile; `mine` and `theirs` are both texts, `version` is theirs.",
     413: "The body is larger than this server takes.",
     414: "The address is longer than this server takes; POST a long text.",

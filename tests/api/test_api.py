@@ -157,3 +157,12 @@ def test_the_openapi_document_names_every_call(client: TestClient) -> None:
     page = client.get("/api/docs").text
     assert all(path in page for path in document["paths"])
     assert "http://" not in page.replace("http://testserver", "")
+
+
+def test_the_openapi_document_says_that_a_disk_may_be_full_and_an_undo_too_late(client: TestClient) -> None:
+    paths = client.get("/api/openapi.json").json()["paths"]
+    changes = {path: calls[method] for path, calls in paths.items() for method in calls if method != "get"}
+    labels = {path: call["responses"] for path, call in changes.items() if "/labels" in path}
+    assert len(labels) > 3
+    assert all("507" in answers for answers in labels.values())
+    assert [path.rsplit("/", 1)[1] for path, answers in labels.items() if "409" in answers] == ["undo"]
