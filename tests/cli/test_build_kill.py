@@ -1,5 +1,6 @@
 """Builds that end in every way a process can end: the same command always goes on to the very same dictionary."""
 
+import contextlib
 import random
 import resource
 import shutil
@@ -45,27 +46,33 @@ def undisturbed(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_killed_at_twenty_random_moments(arguments: list[str], undisturbed: tuple[Path, float], tmp_path: Path) -> None:
+    """Every other one once the corpus is recorded. All keep what they finish at once."""
     path, seconds = undisturbed
     moments = random.Random(0)
-    killed = 0
+    killed = left_blocks = 0
     for number in range(N_KILLS):
-        process = start(arguments, tmp_path)
+        process = start(arguments, tmp_path, FEATURESCOPE_CHECKPOINT_SECONDS="0")
+        is_late = number % 2 == 1
+        if is_late:
+            wait_until_it_says("Measuring quality", process)
         try:
             # Later ones begin further on, so they are given less time: some end before they are killed.
-            process.wait(moments.uniform(0.05, 1.0) * seconds)
+            process.wait((moments.uniform(0.0, 0.2) if is_late else moments.uniform(0.05, 0.8)) * seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(30)
             killed += 1
+            left_blocks += any((tmp_path / "featurescope.db.builds").glob("tiny/recording/checkpoints/*/*.npz"))
         assert process.returncode in (0, -signal.SIGKILL), f"kill {number}: {process.communicate()[0]}"
         # A process may also be killed on its way out, with its dictionary published: then all of that is there.
-        is_published = run(["dictionaries"], tmp_path).stdout != ""
-        assert is_published or process.returncode != 0
-        if is_published:
+        published = is_published(tmp_path / "featurescope.db")
+        assert published or process.returncode != 0
+        if published:
             assert same_rows(tmp_path / "featurescope.db", path)
             for file in tmp_path.glob("featurescope.db*"):
                 shutil.rmtree(file) if file.is_dir() else file.unlink()
     assert killed >= N_KILLS // 2
+    assert left_blocks >= N_KILLS // 5
     assert run(arguments, tmp_path).returncode == 0
     assert same_rows(tmp_path / "featurescope.db", path)
     assert not list((tmp_path / "featurescope.db.builds").glob("*/*"))
@@ -156,6 +163,17 @@ def test_readers_see_no_half_of_a_build_and_no_error(arguments: list[str], tmp_p
     assert len(answers) <= 2  # the old one, then the new one
     with sqlite3.connect(tmp_path / "featurescope.db") as connection:
         assert connection.execute("SELECT count(*) FROM dictionaries").fetchone() == (1,)
+
+
+def is_published(file: Path) -> bool:
+    with contextlib.closing(sqlite3.connect(file)) as connection, contextlib.suppress(sqlite3.OperationalError):
+        return connection.execute("SELECT count(*) FROM dictionaries WHERE published").fetchone() != (0,)
+    return False  # killed before it had tables
+
+
+def wait_until_it_says(words: str, process: "subprocess.Popen[str]") -> None:
+    assert process.stdout is not None
+    assert any(words in line for line in process.stdout)
 
 
 def recorded(folder: Path) -> int:
