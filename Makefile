@@ -3,6 +3,7 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
 CASES ?= 5000
+BUILDS ?= 100
 VENV := .venv
 BIN := $(VENV)/bin
 PARITY := .venv-parity
@@ -29,7 +30,8 @@ lint: $(VENV)/.ready-tests  ## style, types, and the direction of imports
 parity: $(PARITY)/.ready  ## the same numbers as the libraries that SAEs come from, in an environment of their own
 	@$(PARITY)/bin/python -m pytest -q --confcutdir tests/parity tests/parity
 
-fuzz: $(VENV)/.ready-fuzz  ## made-up calls of the API, against what its own description promises (CASES=5000)
+fuzz: $(VENV)/.ready-fuzz  ## random builds against plain loops (BUILDS=100); made-up calls of the API (CASES=5000)
+	@BUILDS=$(BUILDS) $(BIN)/python -m pytest -q tests/index/test_random_builds.py
 	@$(BIN)/python -m tests.fuzz --cases $(CASES)
 
 bench: $(VENV)/.ready-tests  ## measurements, each a ratio within one run

@@ -15,11 +15,12 @@ CONTEXT = 32
 
 @dataclass(frozen=True)
 class Line:
-    """One window: its text, token ids and (n_tokens, n_features) activations."""
+    """One window: its text, token ids and (n_tokens, n_features) activations; record: which text it is from."""
 
     text: str
     ids: list[int]
     acts: torch.Tensor
+    record: int
 
 
 def run_plainly(tiny: Tiny, context: int = CONTEXT) -> list[Line]:
@@ -27,7 +28,7 @@ def run_plainly(tiny: Tiny, context: int = CONTEXT) -> list[Line]:
     tokenizer = AutoTokenizer.from_pretrained(tiny.model)
     sae = load_file(tiny.sae / "sae_weights.safetensors")
     lines = []
-    for text in tiny.texts:
+    for record, text in enumerate(tiny.texts):
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         step = context - 1
         for first in range(0, len(ids), step):
@@ -36,7 +37,8 @@ def run_plainly(tiny: Tiny, context: int = CONTEXT) -> list[Line]:
                 states = model(torch.tensor([[0, *piece]]), output_hidden_states=True).hidden_states
             x = states[1][0, 1:]  # what block 1 takes in; BOS left out
             before = x @ sae["W_enc"] + sae["b_enc"]
-            lines.append(Line(tokenizer.decode(piece), piece, torch.where(before > sae["threshold"], before, 0.0)))
+            acts = torch.where(before > sae["threshold"], before, 0.0)
+            lines.append(Line(tokenizer.decode(piece), piece, acts, record))
     return lines
 
 
