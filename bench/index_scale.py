@@ -4,9 +4,9 @@ python -m bench.index_scale tokens | features | context
 python -m bench.index_scale wide [--tokens 1048576]
 
 The first three build the small workload at four sizes, each in a process of its own, and print processor seconds (all
-threads) and memory above what was in use before. `wide` has 131,072 features and no forward: activations are made up
-and recorded, 50 a token. Everything else of a build follows, to the published dictionary; with OMP_NUM_THREADS=1 the
-parts' processor seconds are what each takes, whatever else the machine does.
+threads), memory above what was in use before, and seconds of the thread that each part runs in. `wide` has 131,072
+features and no forward: activations are made up and recorded, 50 a token. Everything else of a build follows, to the
+published dictionary. With OMP_NUM_THREADS=1 the parts' seconds are all that each takes, whatever else the machine does.
 """
 
 import argparse
@@ -83,13 +83,14 @@ def open_reader(workload: Workload, folder: Path) -> tuple[Reader, BuildOptions]
 def point(workload: Workload, folder: Path) -> None:
     reader, options = open_reader(workload, folder)
     pieces = make_pieces(token_ids(workload))
-    with peak_memory() as peak:
+    with peak_memory() as peak, parts() as seconds:
         took = timed(lambda: build(options, reader, pieces, folder, "point"))
     print(
         f"{workload.n_tokens:,} tokens, {workload.n_features:,} features, context {workload.context}: "
         f"{took.processor:.1f} s of processors, {peak():.0f} MB",
         flush=True,
     )
+    print(", ".join(f"{part} {spent:.2f}" for part, spent in seconds.items() if spent >= 0.05), flush=True)
 
 
 def wide(folder: Path, n_tokens: int) -> None:
