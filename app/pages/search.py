@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse
 from app.access.routes import needs
 from app.domain import Dictionary, SearchHit, SearchResults
 from app.errors import Invalid
-from app.pages.snippets import ShownExample, View, shown
+from app.pages.snippets import ShownExample, View, shown, shown_in_list
 from app.pages.web import Models, ReadSession, render
 from app.roles import Role
 from app.store.dictionaries import list_dictionaries
@@ -22,6 +22,7 @@ from app.store.search_query import parse_query
 router = APIRouter(dependencies=[needs(Role.READ)])
 ROWS = 30
 MOST_WORDS = 8  # looked for one by one
+MOST_EXAMPLES = 50_000  # bytes of HTML, roughly: of heavier ones each gets a line
 KINDS = {"label": "Labels", "token": "Tokens", "text": "Examples", "metadata": "Metadata"}
 
 
@@ -109,7 +110,7 @@ def show_search(
     except Invalid as error:
         return render("search.html", replace(nothing, fault=str(error)), 422)
     titles = {each.id: each.title for each in known}
-    hits = [_shown(hit, titles[hit.dictionary]) for hit in found.hits.items]
+    hits = _with_room([_shown(hit, titles[hit.dictionary]) for hit in found.hits.items])
     page = SearchPage(
         asked=asked,
         dictionaries=known,
@@ -133,7 +134,7 @@ def found_by_examples(session: Session, dictionary: Dictionary, q: str) -> list[
         found = search(session, q, dictionary.id, None, None, ROWS)
     except Invalid:
         return []
-    return [_shown(hit, dictionary.title) for hit in found.hits.items]
+    return _with_room([_shown(hit, dictionary.title) for hit in found.hits.items])
 
 
 def _one_by_one(session: Session, asked: Asked) -> list[Facet]:
@@ -155,6 +156,13 @@ def _shown(hit: SearchHit, dictionary: str) -> ShownHit:
     return ShownHit(
         hit, dictionary, _why(hit), cut(hit.snippet, hit.marks), example, peak.activation if peak is not None else 0.0
     )
+
+
+def _with_room(hits: list[ShownHit]) -> list[ShownHit]:
+    """The same, their examples on a line each where the page would be too heavy otherwise."""
+    if sum(hit.example.weight for hit in hits if hit.example is not None) <= MOST_EXAMPLES:
+        return hits
+    return [hit if hit.hit.example is None else replace(hit, example=shown_in_list(hit.hit.example)) for hit in hits]
 
 
 def _why(hit: SearchHit) -> str:
