@@ -172,6 +172,7 @@ def test_batch_size_changes_nothing(tiny: Tiny, tmp_path: Path, reference: Path,
     assert same_rows(path, reference)
 
 
+@pytest.mark.slow
 def test_shards_in_any_order_merge_to_what_one_pass_gives(tiny: Tiny, tmp_path: Path) -> None:
     corpus = tmp_path / "many.txt"
     corpus.write_text("\n".join(f"{text} {n}" for n in range(120) for text in tiny.texts[:42]), encoding="utf-8")

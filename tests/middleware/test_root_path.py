@@ -122,6 +122,7 @@ LIVE_PAGES = (
 )
 
 
+@pytest.mark.slow
 def test_live_pages_and_their_event_stream_stay_under_a_prefix(indexed: Indexed) -> None:
     with TestClient(create_app(Settings(db=indexed.url, root_path=PREFIX))) as client:
         streams = []
