@@ -6,6 +6,18 @@ from enum import StrEnum
 from typing import TypeAlias
 
 
+@dataclass(frozen=True)
+class ModelUse:
+    """What the process that runs the models holds, and what it has run since it began.
+
+    n_bytes: of the weights that are loaded; n_windows: of texts; n_batches: forwards that these took together
+    """
+
+    n_bytes: int = 0
+    n_windows: int = 0
+    n_batches: int = 0
+
+
 class Ranking(StrEnum):
     """By what the features of a live text are put in order."""
 
@@ -55,11 +67,16 @@ class LiveToken:
 
 @dataclass(frozen=True)
 class LiveText:
-    """A text run through model and SAE now. ranked: the first features over the whole text, by the ranking asked."""
+    """A text run through model and SAE now.
+
+    ranked: the first features over the whole text, by the ranking asked; of_first: the activation of the first of them
+    at every token, where that was asked for and a feature fires
+    """
 
     text: str
     tokens: Sequence[LiveToken]
     ranked: Sequence[LiveFeature]
+    of_first: Sequence[float] = ()
 
 
 @dataclass(frozen=True)

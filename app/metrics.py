@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
@@ -51,7 +51,10 @@ class Now(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield _gauge("live_waiting", "Requests at the model, waiting or worked on.", self.runtime.door.n_inside)
-        yield _gauge("model_bytes", "Bytes of the weights that are loaded.", self.runtime.n_bytes())
+        use = self.runtime.use()
+        yield _gauge("model_bytes", "Bytes of the weights that are loaded.", use.n_bytes)
+        yield _counter("live_windows", "Windows of texts that the models have run.", use.n_windows)
+        yield _counter("live_batches", "Forwards that these windows took together.", use.n_batches)
         dictionaries = list_dictionaries(self.session)
         yield _gauge("dictionaries", "Dictionaries that can be browsed.", len(dictionaries))
         yield _gauge("features", "Their features.", sum(found.n_features for found in dictionaries))
@@ -70,6 +73,10 @@ def show_metrics(request: Request, session: ReadSession, models: Models) -> Resp
     now.register(Now(session, models))
     body = generate_latest(metrics.registry) + generate_latest(now)
     return Response(body, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _counter(name: str, meaning: str, value: int) -> CounterMetricFamily:
+    return CounterMetricFamily(f"featurescope_{name}", meaning, value=value)
 
 
 def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:

@@ -1,13 +1,13 @@
 """The live side: windows of several requests through model and SAE at once, and what is kept of each."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from app.engine.live_texts import KeptActivations
+from app.engine.live_texts import Firings, KeptActivations
 from app.engine.loaded_models import Loaded
 from app.engine.tokens import Window
 
@@ -17,11 +17,12 @@ BATCH_ACTIVATIONS = 2**26  # entries of one encode's result: 256 MB
 
 @dataclass(frozen=True)
 class Piece:
-    """Windows of one request that run in one step. top_k, followed: as asked for the request."""
+    """Windows of one request that run in one step. top_k, followed, firings (whether to keep them): as it asks."""
 
     windows: Sequence[Window]
     top_k: int
     followed: Sequence[int]
+    firings: bool = False
 
     @property
     def n_tokens(self) -> int:
@@ -34,11 +35,11 @@ def most_tokens(loaded: Loaded) -> int:
     return max(1, min(BATCH_TOKENS, BATCH_ACTIVATIONS // loaded.sae.n_features))
 
 
-def pieces(windows: Sequence[Window], top_k: int, followed: Sequence[int], most: int) -> Iterator[Piece]:
-    """The windows of a text in pieces of at most `most` positions; a window above that is a piece of its own."""
-    n = max(1, most // (1 + max(len(window.token_ids) for window in windows)))
-    for first in range(0, len(windows), n):
-        yield Piece(windows[first : first + n], top_k, followed)
+def pieces(whole: Piece, most: int) -> Iterator[Piece]:
+    """A request's windows in pieces of at most `most` positions; a window above that is a piece of its own."""
+    n = max(1, most // (1 + max(len(window.token_ids) for window in whole.windows)))
+    for first in range(0, len(whole.windows), n):
+        yield replace(whole, windows=whole.windows[first : first + n])
 
 
 @torch.inference_mode()
@@ -116,4 +117,5 @@ def _reduce(acts: Tensor, piece: Piece) -> KeptActivations:
         places=tokens[order][firsts],
         sums=np.add.reduceat(values[order].astype(np.float64), firsts) if len(firsts) else np.zeros(0),
         counts=np.diff(firsts, append=len(order)),
+        firings=Firings(tokens, features, values) if piece.firings else None,
     )

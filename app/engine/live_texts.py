@@ -20,12 +20,29 @@ STRONGEST = 20  # features over a whole text
 
 
 @dataclass(frozen=True)
+class Firings:
+    """Every activation above 0: its token, its feature, and its value, each (n,)."""
+
+    tokens: Ids
+    features: Ids
+    values: Floats
+
+    def along(self, feature: int, n_tokens: int) -> Floats:
+        """(n_tokens,), the feature's activations."""
+        its = self.features == feature
+        found = np.zeros(n_tokens, np.float32)
+        found[self.tokens[its]] = self.values[its]
+        return found
+
+
+@dataclass(frozen=True)
 class KeptActivations:
     """What is kept of the (n_tokens, n_features) activations of a window, or of a whole text.
 
     top_features, top_values: (n_tokens, k), strongest first, 0 where fewer fire; followed: (n_tokens, n_followed)
     features: (n_firing,), ascending; of each of these, in peaks, places, sums and counts: its largest activation, the
     token of that (the first of equals), the sum over tokens, and how many tokens it is active on
+    firings: None where they were not asked for
     """
 
     top_features: Ids
@@ -36,6 +53,7 @@ class KeptActivations:
     places: Ids
     sums: NDArray[np.float64]
     counts: Ids
+    firings: Firings | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +88,19 @@ def joined(windows: Sequence[KeptActivations]) -> KeptActivations:
         places=places[best],
         sums=sums,
         counts=counts,
+        firings=_joined_firings([window.firings for window in windows], firsts.tolist()),
+    )
+
+
+def _joined_firings(windows: Sequence[Firings | None], firsts: Sequence[int]) -> Firings | None:
+    """firsts: of each window, its first token's place in the text."""
+    asked = [(window, first) for window, first in zip(windows, firsts, strict=False) if window is not None]
+    if not asked:
+        return None
+    return Firings(
+        np.concatenate([window.tokens + first for window, first in asked]),
+        np.concatenate([window.features for window, _ in asked]),
+        np.concatenate([window.values for window, _ in asked]),
     )
 
 
@@ -108,7 +139,10 @@ def live_text(text: str, run: RunText, followed: Sequence[int], scales: Scales, 
         LiveToken(position, text[start:end], start, end, strong[position][: n_firing[position]], asked[position])
         for position, (start, end) in enumerate(zip(run.starts, run.ends, strict=True))
     ]
-    return LiveText(text, tokens, ranked(run.kept, scales, ranking))
+    first = ranked(run.kept, scales, ranking)
+    if run.kept.firings is None or not first:
+        return LiveText(text, tokens, first)
+    return LiveText(text, tokens, first, run.kept.firings.along(first[0].peak.index, len(tokens)).tolist())
 
 
 def n_shown(kept: KeptActivations) -> list[int]:

@@ -13,7 +13,16 @@ from app.engine.loaded_models import Loaded, LoadedModels
 from app.engine.model_thread import ModelThread
 from app.engine.patience import Patience
 from app.errors import FeaturescopeError, Invalid
-from app.live import Attribution, AttributionRequest, NextToken, RawStrength, Separation, SteeringEvent, SteeringRequest
+from app.live import (
+    Attribution,
+    AttributionRequest,
+    ModelUse,
+    NextToken,
+    RawStrength,
+    Separation,
+    SteeringEvent,
+    SteeringRequest,
+)
 from app.memory import keep_for_good
 from app.settings import Settings
 
@@ -31,6 +40,7 @@ class LiveWork:
             keep_for_good,
         )
         self.thread = ModelThread()
+        self.n_windows = self.n_batches = 0
 
     def loading(self, _patience: Patience, dictionary: Dictionary, wait: float) -> float | None:
         return self.models.loading_for(dictionary, wait)
@@ -43,14 +53,20 @@ class LiveWork:
         except FeaturescopeError as error:
             return str(error)
 
-    def n_bytes(self, _patience: Patience) -> int:
-        return self.models.n_bytes()
+    def use(self, _patience: Patience) -> ModelUse:
+        return ModelUse(self.models.n_bytes(), self.n_windows, self.n_batches)
 
     def activations(
-        self, patience: Patience, dictionary: Dictionary, texts: Sequence[str], top_k: int, followed: Sequence[int]
+        self,
+        patience: Patience,
+        dictionary: Dictionary,
+        texts: Sequence[str],
+        top_k: int,
+        followed: Sequence[int],
+        firings: bool,
     ) -> list[RunText]:
         with self.models.use(dictionary, patience) as loaded:
-            return self._run(loaded, texts, top_k, followed, patience)
+            return self._run(loaded, texts, patience, top_k, followed, firings)
 
     def separate(
         self, patience: Patience, dictionary: Dictionary, having: Sequence[str], lacking: Sequence[str], n: int
@@ -58,7 +74,7 @@ class LiveWork:
         with self.models.use(dictionary, patience) as loaded:
             from app.engine.separation import peaks_of, separate
 
-            kept = [text.kept for text in self._run(loaded, [*having, *lacking], 1, [], patience)]
+            kept = [text.kept for text in self._run(loaded, [*having, *lacking], patience, top_k=1)]
             peaks = peaks_of(kept, loaded.sae.n_features)
             return separate(peaks[: len(having)], peaks[len(having) :], n)
 
@@ -100,10 +116,21 @@ class LiveWork:
             yield from steer(loaded, asked, strengths, controls, lambda step: self.thread.run(patience, step))
 
     def _run(
-        self, loaded: Loaded, texts: Sequence[str], top_k: int, followed: Sequence[int], patience: Patience
+        self,
+        loaded: Loaded,
+        texts: Sequence[str],
+        patience: Patience,
+        top_k: int,
+        followed: Sequence[int] = (),
+        firings: bool = False,
     ) -> list[RunText]:
         from app.engine import activations
         from app.engine.tokens import windows
+
+        def run(waiting: Sequence[activations.Piece]) -> list[list[KeptActivations]]:
+            self.n_windows += sum(len(piece.windows) for piece in waiting)
+            self.n_batches += 1
+            return activations.run_pieces(loaded, waiting)
 
         cut = [windows(loaded.model.tokenizer, text, loaded.window_tokens) for text in texts]
         for text, its_windows in zip(texts, cut, strict=True):
@@ -111,14 +138,15 @@ class LiveWork:
                 raise Invalid(f"The text {text[:40]!r} holds no token for this model; type a sentence.")
         most = activations.most_tokens(loaded)
         kept: list[KeptActivations] = []
-        for piece in activations.pieces([window for its in cut for window in its], top_k, followed, most):
+        whole = activations.Piece([window for its in cut for window in its], top_k, followed, firings)
+        for piece in activations.pieces(whole, most):
             kept += self.thread.run_together(
                 patience,
                 ("activations", id(loaded.model), id(loaded.sae), loaded.hook, loaded.bos),
                 piece,
                 piece.n_tokens,
                 most,
-                lambda waiting: activations.run_pieces(loaded, waiting),
+                run,
             )
         rest = iter(kept)
         return [

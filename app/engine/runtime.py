@@ -23,6 +23,7 @@ from app.live import (
     Attribution,
     AttributionRequest,
     LiveText,
+    ModelUse,
     NextToken,
     Ranking,
     RawStrength,
@@ -63,20 +64,33 @@ class Runtime:
         followed: Sequence[int],
         ranking: Ranking,
         patience: Patience,
+        along_first: bool = False,
     ) -> list[LiveText]:
-        """Each text's strongest features per token and overall. Raises Invalid, Busy, Unavailable."""
+        """Each text's strongest features per token and overall; along_first: and the first of these at every token.
+
+        Raises Invalid, Busy, Unavailable.
+        """
         from app.engine.live_texts import live_text
 
-        found = self.run_texts(dictionary, texts, top_k, followed, patience)
+        # Which comes first is known when the model has run, so then all that fires is kept.
+        found = self.run_texts(dictionary, texts, top_k, followed, patience, firings=along_first)
         return [live_text(text, run, followed, scales, ranking) for text, run in zip(texts, found, strict=True)]
 
     def run_texts(
-        self, dictionary: Dictionary, texts: Sequence[str], top_k: int, followed: Sequence[int], patience: Patience
+        self,
+        dictionary: Dictionary,
+        texts: Sequence[str],
+        top_k: int,
+        followed: Sequence[int],
+        patience: Patience,
+        firings: bool = False,
     ) -> "list[RunText]":
         """What `activations` is made of. Raises as it does."""
         check_features(dictionary, followed)
         with self.admitted(dictionary, texts):
-            found: list[RunText] = self.process.call(patience, "activations", dictionary, texts, top_k, followed)
+            found: list[RunText] = self.process.call(
+                patience, "activations", dictionary, texts, top_k, followed, firings
+            )
         return found
 
     def separate(
@@ -164,9 +178,12 @@ class Runtime:
             return str(error)
         return found
 
-    def n_bytes(self) -> int:
-        """Of the weights that are loaded."""
-        return int(self.process.call(Patience(A_LOOK), "n_bytes")) if self.process.is_running else 0
+    def use(self) -> ModelUse:
+        """Of the models, as it is now; nothing where no text has come yet. Raises Busy."""
+        if not self.process.is_running:
+            return ModelUse()
+        found: ModelUse = self.process.call(Patience(A_LOOK), "use")
+        return found
 
     def unavailable(self, dictionary: Dictionary) -> str | None:
         """Why the live side cannot run this dictionary here, or None."""

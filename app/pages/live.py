@@ -55,6 +55,19 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Shading:
+    """What the text is shown with: a feature's activation at every token. feature: None where none fires."""
+
+    feature: int | None
+    activations: Sequence[float]
+
+    @property
+    def peak(self) -> int:
+        """The token where it is strongest."""
+        return max(range(len(self.activations)), key=lambda position: self.activations[position])
+
+
+@dataclass(frozen=True)
 class Found:
     """A feature at its place in the text. at: the token there; one_in: tokens of the corpus for one as strong."""
 
@@ -151,11 +164,12 @@ def show_live(
             loading = models.loading(dictionary, [asked.text], patience)
             if loading is not None:
                 return render_loading(dictionary, loading)
-            found, shaded = run(models, scales, asked, patience)
-            chosen = chosen_token(found, asked)
+            found = run(models, scales, asked, patience)
+            shading = shading_of(found, asked)
+            chosen = chosen_token(shading, asked)
             following = models.next_tokens(dictionary, asked.text, chosen, A_TOKEN, patience)
-            summaries = get_summaries(session, dictionary, sorted(indices_of(found, asked, shaded)))
-            result = live_result(asked, found, shaded, chosen, following, summaries)
+            summaries = get_summaries(session, dictionary, sorted(indices_of(found, asked, shading)))
+            result = live_result(asked, found, shading, chosen, following, summaries)
         except Invalid as refused:
             problem = str(refused)
     examples = [(example, Asked(dictionary, example).href) for example in EXAMPLES]
@@ -163,78 +177,81 @@ def show_live(
     return render("live.html", page, 200 if problem is None else 422)
 
 
-def run(models: Runtime, scales: Scales, asked: Asked, patience: Patience) -> tuple[LiveText, int | None]:
-    """The text's activations, at every token those of the shading feature (the one asked for, else the strongest) and
-    of those followed, in this order."""
-
-    def activations(followed: Sequence[int]) -> LiveText:
-        texts = [asked.text]
-        (found,) = models.activations(asked.dictionary, scales, texts, A_TOKEN, followed, asked.by, patience)
-        return found
-
-    shaded = asked.feature
-    if shaded is None:
-        first = activations([])
-        if not first.ranked:
-            return first, None
-        shaded = first.ranked[0].peak.index
-    return activations([shaded, *asked.follow]), shaded
+def run(models: Runtime, scales: Scales, asked: Asked, patience: Patience) -> LiveText:
+    """The text's activations, at every token those of the features followed, and last of the one asked to shade it."""
+    followed = asked.follow if asked.feature is None else (*asked.follow, asked.feature)
+    (found,) = models.activations(
+        asked.dictionary,
+        scales,
+        [asked.text],
+        A_TOKEN,
+        followed,
+        asked.by,
+        patience,
+        along_first=asked.feature is None,
+    )
+    return found
 
 
-def chosen_token(found: LiveText, asked: Asked) -> int:
+def shading_of(found: LiveText, asked: Asked) -> Shading:
+    """By the feature asked for, else by the first of the ranking."""
+    if asked.feature is not None:
+        return Shading(asked.feature, [token.followed[-1].activation for token in found.tokens])
+    if found.ranked:
+        return Shading(found.ranked[0].peak.index, found.of_first)
+    return Shading(None, [0.0] * len(found.tokens))
+
+
+def chosen_token(shading: Shading, asked: Asked) -> int:
     """The one asked for, else where the shading feature peaks."""
-    if asked.token is not None and asked.token < len(found.tokens):
+    if asked.token is not None and asked.token < len(shading.activations):
         return asked.token
-    shades = [token.followed[0].activation if token.followed else 0.0 for token in found.tokens]
-    return max(range(len(shades)), key=lambda position: shades[position])
+    return shading.peak
 
 
-def indices_of(found: LiveText, asked: Asked, shaded: int | None) -> set[int]:
+def indices_of(found: LiveText, asked: Asked, shading: Shading) -> set[int]:
     """The features that the page names."""
     named = {feature.peak.index for feature in found.ranked} | set(asked.follow)
     named |= {activation.index for token in found.tokens for activation in token.features}
-    return named | ({shaded} if shaded is not None else set())
+    return named | ({shading.feature} if shading.feature is not None else set())
 
 
 def live_result(
     asked: Asked,
     found: LiveText,
-    shaded: int | None,
+    shading: Shading,
     chosen: int,
     following: Sequence[NextToken],
     summaries: Mapping[int, FeatureSummary],
 ) -> LiveResult:
     """What of the text is shown."""
-    if not indices_of(found, asked, shaded) <= set(summaries):
+    if not indices_of(found, asked, shading) <= set(summaries):
         raise Conflict(f"{asked.dictionary.id} was replaced while this text ran; load the page again.")
-    shades = [token.followed[0].activation if token.followed else 0.0 for token in found.tokens]
-    peak = max(range(len(shades)), key=lambda position: shades[position])
-    stored_top = summaries[shaded].max_activation if shaded is not None else 0.0
+    shaded = summaries[shading.feature] if shading.feature is not None else None
     return LiveResult(
         tokens=[
             TokenLink(
-                ShownToken(live.text, shade, shade > 0 and position == peak),
+                ShownToken(live.text, shade, shade > 0 and position == shading.peak),
                 replace(asked, token=position).href,
                 position == chosen,
             )
-            for position, (live, shade) in enumerate(zip(found.tokens, shades, strict=True))
+            for position, (live, shade) in enumerate(zip(found.tokens, shading.activations, strict=True))
         ],
-        shaded=summaries[shaded] if shaded is not None else None,
-        scale=max(stored_top, shades[peak]),
-        rows=followed_rows(asked, found, summaries) if shaded is not None else [],
+        shaded=shaded,
+        scale=max(shaded.max_activation if shaded is not None else 0.0, *shading.activations),
+        rows=followed_rows(asked, found, summaries),
         tabs=[RankingTab(name, replace(asked, by=by).href, by is asked.by) for by, name in RANKINGS.items()],
-        ranked=[_found(asked, found, shaded, summaries, feature.peak, feature) for feature in found.ranked],
+        ranked=[_found(asked, found, shading, summaries, feature.peak, feature) for feature in found.ranked],
         chosen=chosen,
         chosen_text=found.tokens[chosen].text,
-        at_chosen=[_found(asked, found, shaded, summaries, at, None) for at in found.tokens[chosen].features],
+        at_chosen=[_found(asked, found, shading, summaries, at, None) for at in found.tokens[chosen].features],
         next_tokens=following,
     )
 
 
 def followed_rows(asked: Asked, found: LiveText, summaries: Mapping[int, FeatureSummary]) -> list[FollowedRow]:
-    """In the text's activations the shading feature stands first, so the followed ones begin at 1."""
     rows = []
-    for place, index in enumerate(asked.follow, 1):
+    for place, index in enumerate(asked.follow):
         activations = [token.followed[place].activation for token in found.tokens]
         others = tuple(other for other in asked.follow if other != index)
         scale = max(summaries[index].max_activation, *activations)
@@ -245,7 +262,7 @@ def followed_rows(asked: Asked, found: LiveText, summaries: Mapping[int, Feature
 def _found(
     asked: Asked,
     found: LiveText,
-    shaded: int | None,
+    shading: Shading,
     summaries: Mapping[int, FeatureSummary],
     at: FeatureActivation,
     over_text: LiveFeature | None,
@@ -263,6 +280,6 @@ def _found(
         is_beyond=over_text is not None and at.activation > summaries[at.index].max_activation,
         shade_href=replace(asked, feature=at.index, token=None).href,
         follow_href=replace(asked, follow=followed).href,
-        is_shown=at.index == shaded,
+        is_shown=at.index == shading.feature,
         is_followed=follows,
     )

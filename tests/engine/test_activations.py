@@ -63,12 +63,15 @@ def test_a_text_cut_into_windows_keeps_every_token_and_its_peaks(loaded: Loaded,
     text = TEXTS[3]
     cut = windows(loaded.model.tokenizer, text, loaded.window_tokens)
     assert len(cut) > 1
-    found = [window for piece in pieces(cut, 5, [7], 40) for window in run_pieces(loaded, [piece])[0]]
+    found = [
+        window for piece in pieces(Piece(cut, 5, [7], firings=True), 40) for window in run_pieces(loaded, [piece])[0]
+    ]
     live = live_text(text, run_text(cut, found), [7], scales, Ranking.MAX)
     acts = plain(loaded, text)
     assert "".join(token.text for token in live.tokens) == text
     assert [token.followed[0].activation for token in live.tokens] == pytest.approx(acts[:, 7].tolist(), abs=1e-5)
     peaks, places = acts.max(dim=0)
+    assert live.of_first == pytest.approx(acts[:, live.ranked[0].peak.index].tolist(), abs=1e-5)
     assert [feature.peak.index for feature in live.ranked] == peaks.argsort(descending=True)[
         : len(live.ranked)
     ].tolist()
@@ -80,7 +83,7 @@ def test_a_text_cut_into_windows_keeps_every_token_and_its_peaks(loaded: Loaded,
 
 def test_rankings_put_first_what_they_say(loaded: Loaded, scales: Scales) -> None:
     cut = windows(loaded.model.tokenizer, TEXTS[2], loaded.window_tokens)
-    found = [window for piece in pieces(cut, 5, [], 999) for window in run_pieces(loaded, [piece])[0]]
+    found = [window for piece in pieces(Piece(cut, 5, []), 999) for window in run_pieces(loaded, [piece])[0]]
     by = {ranking: live_text(TEXTS[2], run_text(cut, found), [], scales, ranking).ranked for ranking in Ranking}
     totals = [feature.total for feature in by[Ranking.SUM]]
     assert totals == sorted(totals, reverse=True)

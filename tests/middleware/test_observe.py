@@ -123,6 +123,7 @@ def test_metrics_count_requests_by_route_and_say_what_is_so_now(client: TestClie
     assert values["featurescope_index_age_seconds"] > 0
     assert values["featurescope_live_waiting"] == 0
     assert "featurescope_model_bytes" in values
+    assert "featurescope_live_batches_total" in values
 
 
 def test_metrics_have_a_role_of_their_own(serve: Callable[..., TestClient], token_of: Callable[..., str]) -> None:

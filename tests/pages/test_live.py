@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,35 @@ def test_a_text_is_shown_whole_with_its_strongest_features(browse: Any) -> None:
     page = browse("/dictionaries/tiny/live?text=The+match+and+the+serve+%F0%9F%8E%BE+%3Cb%3E")
     assert "".join(n.text() for n in page.all(".sentence.live .token")) == "The match and the serve 🎾 <b>"
     assert page.all("table.found tbody tr, table.found tr.followed")
+
+
+def n_windows_run(client: TestClient) -> int:
+    """By the models, as the server's measurements count them."""
+    (found,) = re.findall(r"^featurescope_live_windows_total (\S+)$", client.get("/metrics").text, re.MULTILINE)
+    return int(float(found))
+
+
+@pytest.mark.parametrize("asked", ["", "&by=rarity&follow=7", "&feature=3&follow=7"])
+def test_a_page_runs_its_text_once(browse: Any, client: TestClient, asked: str) -> None:
+    address = "/dictionaries/tiny/live?text=The+match+and+the+serve"
+    browse(address)
+    before = n_windows_run(client)
+    page = browse(address + asked)
+    assert n_windows_run(client) == before + 1
+    assert page.all(".sentence.live .token")
+
+
+def test_the_text_is_shaded_by_the_first_feature_as_where_it_is_asked_for(browse: Any) -> None:
+    address = "/dictionaries/tiny/live?text=The+match+and+the+serve&by=sum"
+    unasked = browse(address)
+    asked = browse(f"{address}&feature={unasked.text('#ranked tbody .index')}")
+    assert unasked.text("#result .why .index") == unasked.text("#ranked tbody .index")
+    shades = [
+        [token.attributes.get("data-activation") for token in page.all(".sentence.live .token")]
+        for page in (unasked, asked)
+    ]
+    assert shades[0] == shades[1]
+    assert any(shades[0])
 
 
 def test_a_feature_can_be_followed_and_a_token_chosen(browse: Any) -> None:
