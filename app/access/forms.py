@@ -31,6 +31,11 @@ async def check_not_forged(request: Request, visit: Visit) -> None:
         return
     given = request.headers.get(HEADER) or (await request.form()).get(FIELD)
     if not isinstance(given, str) or not is_form_token(visit.form_key, given):
+        if is_api(request):
+            raise Forbidden(
+                f"A call with content-type {sent_as} may come from another site's form: send it as application/json, "
+                "or a file as text/csv or application/jsonl."
+            )
         raise Forbidden(
             "The form is not from a page of this server, or from before you signed in or out: "
             "go back, load the page again, and send it once more."

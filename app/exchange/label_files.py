@@ -19,6 +19,9 @@ from app.exchange.cells import guarded, unguarded
 from app.store.labels import checked_author, checked_text
 
 FIELDS = ("feature", "text", "author", "source", "score", "created_at", "starred_by")
+BETWEEN = (
+    ",\t;"  # fields: as CSV has it, as cells are copied from a spreadsheet, as some countries' spreadsheets save it
+)
 UNSIGNED = "imported"  # the author of a line that names none
 csv.field_size_limit(2**31 - 1)  # one line may be far too long; that is said of the line
 
@@ -30,11 +33,7 @@ class LabelFormat(StrEnum):
 
 def read_labels(content: bytes, format: LabelFormat, n_features: int) -> list[LabelRecord]:
     """Every label of a file. Raises BadLines, which names every line that cannot be used."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise BadLines({line: "is not UTF-8"}) from error
+    text = decoded(content)
     lines = _csv_lines(text) if format is LabelFormat.CSV else _json_lines(text)
     records: list[LabelRecord] = []
     faults: dict[int, str] = {}
@@ -46,6 +45,15 @@ def read_labels(content: bytes, format: LabelFormat, n_features: int) -> list[La
     if faults:
         raise BadLines(faults)
     return records
+
+
+def decoded(content: bytes) -> str:
+    """Raises BadLines."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BadLines({line: "is not UTF-8; save the file as CSV in UTF-8"}) from error
 
 
 def write_labels(records: Iterable[LabelRecord], format: LabelFormat) -> Iterator[str]:
@@ -80,16 +88,20 @@ def _fields(record: LabelRecord) -> dict[str, Any]:
 
 def _csv_lines(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Each record with the line that it begins on."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
+    between = max(BETWEEN, key=text[: text.find("\n")].count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True, delimiter=between)
+    begins = 1
     try:
         names = reader.fieldnames or []
         _check_names(names, needs=("feature", "text"))
+        if doubled := [name for name in names if names.count(name) > 1]:
+            raise Invalid(f"The file has the column {doubled[0]!r} twice.")
         begins = reader.line_num + 1
         for row in reader:
             yield begins, {name: unguarded(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
             begins = reader.line_num + 1
     except csv.Error as error:
-        raise BadLines({reader.line_num: f"is not CSV ({error})"}) from error
+        raise BadLines({begins: f"is not CSV ({error}; is a quotation mark left open?)"}) from error
 
 
 def _json_lines(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -50,9 +50,12 @@ SHOWN_CHARACTERS = 60  # of a value that was refused
 
 @dataclass(frozen=True)
 class ErrorPage:
+    """plain: the address without what was asked of it, where that was wrong."""
+
     status: int
     title: str
     detail: str
+    plain: str | None
 
 
 def respond(
@@ -69,7 +72,8 @@ def respond(
         problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, **(more or {})}
         body = json.dumps(problem, ensure_ascii=False)
         return Response(body, status, headers, media_type="application/problem+json")
-    page = render("error.html", ErrorPage(status, title, detail), status)
+    plain = own_path(request) if status == 422 and request.method == "GET" and request.url.query else None
+    page = render("error.html", ErrorPage(status, title, detail, plain), status)
     page.headers.update(headers or {})
     return page
 
@@ -149,7 +153,7 @@ def describe_fault(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "json_invalid":
         return f"The body is not JSON (character {place[-1]}: {fault['ctx']['error']})"
     where = ".".join(str(part) for part in place[1:]) or "The body"
-    what = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+    what = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ").rstrip(".")
     if fault["type"] == "missing":
         return f"{where} is missing"
     if fault["type"] == "string_unicode":

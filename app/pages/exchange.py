@@ -1,17 +1,17 @@
-"""A dictionary's files to take away, and labels that are pasted in: first what would change, then the change itself."""
+"""A dictionary's files to take away, and labels from a file or pasted: what would change, then the change itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, File, Form, Request
 from starlette.responses import HTMLResponse
 
 from app.access.author import author_of
 from app.access.routes import doorkeeper, needs
 from app.domain import Dictionary, ImportReport, LabelRecord
 from app.errors import BadLines, Invalid
-from app.exchange.label_files import FIELDS, LabelFormat, read_labels
+from app.exchange.label_files import FIELDS, LabelFormat, decoded, read_labels
 from app.pages.labelling import AskedLabeller, Labeller, remember_author
 from app.pages.web import ReadSession, WriteSession, render
 from app.roles import Role
@@ -21,6 +21,7 @@ from app.store.label_exchange import import_labels, plan_import
 router = APIRouter(prefix="/dictionaries/{dictionary_id}/exchange", dependencies=[needs(Role.READ)])
 WRITES = [needs(Role.LABEL)]
 Pasted = Annotated[str, Form()]
+Chosen = Annotated[bytes, File()]
 SHOWN = 50  # of the new labels, and of the lines that cannot be used
 
 
@@ -50,10 +51,18 @@ def show_exchange(dictionary_id: str, session: ReadSession, labeller: AskedLabel
 
 @router.post("", dependencies=WRITES)
 def try_import(
-    dictionary_id: str, session: ReadSession, labeller: AskedLabeller, pasted: Pasted = "", author: Pasted = ""
+    dictionary_id: str,
+    session: ReadSession,
+    labeller: AskedLabeller,
+    pasted: Pasted = "",
+    author: Pasted = "",
+    file: Chosen = b"",
 ) -> HTMLResponse:
+    """A chosen file is read in the place of what was pasted, and shown there."""
     page = replace(_blank(get_dictionary(session, dictionary_id), labeller, author), pasted=pasted)
     try:
+        if file:
+            page = replace(page, pasted=decoded(file))
         plan = plan_import(session, page.dictionary, _read(page))
     except Invalid as refused:
         return _refuse(page, refused)
@@ -96,7 +105,7 @@ def _read(page: ExchangePage) -> list[LabelRecord]:
     """JSON lines begin with a brace, CSV with its columns' names. Raises Invalid."""
     text = page.pasted.strip()
     if not text:
-        raise Invalid("Nothing is pasted yet.")
+        raise Invalid("Nothing is pasted and no file chosen yet.")
     format = LabelFormat.JSONL if text.startswith("{") else LabelFormat.CSV
     return read_labels(text.encode(), format, page.dictionary.n_features)
 

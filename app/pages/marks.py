@@ -16,11 +16,13 @@ from app.pages.escaping import escaped
 from app.pages.filters import heat, number, share, shortened, visible
 from app.pages.glossary import Words
 from app.pages.snippets import ShownExample, ShownToken
+from app.store.words import most_accents
 
 if TYPE_CHECKING:
     from app.pages.charts import Bar, Chart
 
 _LINE = '<p class="sentence line" dir="ltr"><span class="left"><span>{}</span></span><span class="right">{}</span></p>'
+FEW_ACCENTS = 3  # on one character: more of them would cover other lines, and are clipped
 LONE = 40  # characters of a token that stands alone; there are tokens of a hundred dashes
 _CUT = '<span class="cut">…</span>'
 
@@ -63,7 +65,8 @@ def sentence(shown: ShownExample, scale: float, with_values: bool = True) -> Mar
 
 def _sentence(shown: ShownExample, scale: float, with_values: bool = True) -> str:
     before, after = _CUT if shown.cut_before else "", _CUT if shown.cut_after else ""
-    return f'<p class="sentence" dir="auto">{before}{_heated(shown.tokens, scale, with_values)}{after}</p>'
+    piled = " piled" if most_accents(shown.example.text) > FEW_ACCENTS else ""
+    return f'<p class="sentence{piled}" dir="auto">{before}{_heated(shown.tokens, scale, with_values)}{after}</p>'
 
 
 def example_item(shown: ShownExample, path: str, feature: int, scale: float | None, is_line: bool) -> Markup:

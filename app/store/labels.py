@@ -1,6 +1,5 @@
 """Labels: what people and models call features, kept by dictionary id and feature index across builds."""
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,12 +13,11 @@ from app.store.full_text import learn_words
 from app.store.search_index import vocabulary_of
 from app.store.tables import LabelChangeRow, LabelRow, LabelStarRow
 from app.store.visible import rows_of_build
-from app.store.words import spaced
+from app.store.words import most_accents, spaced
 
 MAX_TEXT = 500
 MAX_AUTHOR = 100
 MAX_ACCENTS = 8  # on one character: no script needs as many
-_PILED = re.compile(rf"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]{{{MAX_ACCENTS + 1}}}")
 _of_feature = (LabelRow.dictionary_id == bindparam("dictionary_id"), LabelRow.feature == bindparam("feature"))
 _OF_FEATURE = select(LabelRow).where(*_of_feature)
 _SHOWN = select(
@@ -312,7 +310,7 @@ def _checked(what: str, text: str, most: int) -> str:
         raise Invalid(f"The {what} has {len(kept):,} characters; it may have {most}.")
     if any(not character.isprintable() and character not in "\u200c\u200d" for character in kept):
         raise Invalid(f"The {what} holds a control character or a line break; it is one line of text.")
-    if _PILED.search(kept):
+    if most_accents(kept) > MAX_ACCENTS:
         raise Invalid(
             f"The {what} piles more than {MAX_ACCENTS} accents on one character; they would cover other lines."
         )

@@ -18,6 +18,11 @@ _SPACELESS = (
 _MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0dff"
 _WORD = re.compile(rf"(?:[^\W_{_SPACELESS}]|[{_MARKS}])+|[^\s\x00-\x1f\x7f]")
 _ACCENTS = re.compile("[\u0300-\u036f]")
+# Marks that are drawn above or below the one before: accents, and those of Hebrew, Arabic and Thai.
+_PILE = re.compile(
+    "[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u064b-\u065f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
+    "\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{2,}"
+)
 _LEXEME = re.compile(r"'((?:[^']|'')+)':([\d,]+)")
 _LEXEME_CHARACTERS = 500  # a lexeme may have 2,046 bytes
 _PLACES = 16_383  # that a tsvector can tell apart
@@ -29,6 +34,11 @@ class Word(NamedTuple):
     folded: str
     start: int
     end: int
+
+
+def most_accents(text: str) -> int:
+    """How many marks one of its characters carries at most, where that is more than one; else 0."""
+    return 0 if text.isascii() else max(map(len, _PILE.findall(text)), default=0)
 
 
 def words(text: str) -> Iterator[Word]:

@@ -122,7 +122,9 @@ def test_ten_thousand_labels_are_imported_at_once(empty: TestClient) -> None:
         (b"feature,text,colour\n3,x,red\n", "a column 'colour'"),
         (b"feature,text\n3,x,y\n", "line 2"),
         (b"feature,text\n3,\xff\n", "line 2: is not UTF-8"),
-        (b'feature,text\n3,"a\nb"\n4,"open', "not CSV"),
+        (b'feature,text\n3,"a\nb"\n4,"open\n5,c', "line 4: is not CSV"),
+        (b'[{"feature":3,"text":"a"}]', "line 1: is not CSV"),
+        (b"feature,text,text\n3,x,y\n", "column 'text' twice"),
         (b"feature,text,score\n3,x,nan\n", "score is 'nan'"),
         (b"feature,text,created_at\n3,x,yesterday\n", "created_at is 'yesterday'"),
         (b"feature,text,starred_by\n3,x,Bob\n", "starred_by is 'Bob'"),
@@ -133,6 +135,20 @@ def test_a_file_that_cannot_be_read_says_where(empty: TestClient, content: bytes
     status, problem = send(empty, content)
     assert status == 422
     assert says in str(problem["detail"])
+
+
+@pytest.mark.parametrize("between", ["\t", ";"])
+def test_cells_may_stand_apart_as_spreadsheets_write_them(empty: TestClient, between: str) -> None:
+    file = f'feature{between}text\n3{between}"one, two; three"\n'
+    assert send(empty, file) == (200, {"added": 1, "changed": 0, "unchanged": 0, "starred": 0, "dry_run": False})
+    assert empty.get(f"{API}/features/3").json()["label"] == "one, two; three"
+
+
+def test_a_file_sent_as_a_form_is_told_how_to_be_sent(empty: TestClient) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    refused = empty.post(f"{API}/labels.csv", content="feature,text\n3,x\n", headers=form)
+    assert refused.status_code == 403
+    assert "text/csv" in refused.json()["detail"]
 
 
 def test_json_lines_that_are_none_say_where(empty: TestClient) -> None:

@@ -70,6 +70,20 @@ def test_what_cannot_be_imported_says_why(importer: TestClient, pasted: str, aut
     assert (page.status, says in page.text("#import .refused")) == (422, True)
 
 
+def test_a_chosen_file_is_shown_as_if_it_was_pasted(importer: TestClient) -> None:
+    form = Page(200, importer.get(WHERE).text).one("#import input[name=form_token]")
+    data = {"form_token": str(form.attributes["value"]), "pasted": "", "author": "Ada"}
+    for file, status, says in (
+        (TWO.encode("utf-8-sig"), 200, "2 labels"),
+        (b"feature\n\xe9", 422, "Line 2: is not UTF-8"),
+    ):
+        answer = importer.post(WHERE, data=data, files={"file": ("labels.csv", file)})
+        page = Page(answer.status_code, answer.text)
+        assert (page.status, says in page.text("#import .done, #import .refused")) == (status, True)
+    nothing = importer.post(WHERE, data=data, files={"file": ("", b"")})
+    assert "no file chosen" in Page(nothing.status_code, nothing.text).text("#import .refused")
+
+
 def test_many_bad_lines_keep_the_page_small(importer: TestClient) -> None:
     page = send(importer, "feature,text\n" + "x,y\n" * 3000)
     assert "3,000 lines cannot be used" in page.text("#import .refused")

@@ -1,8 +1,11 @@
+import unicodedata
+
+import pytest
 from selectolax.lexbor import LexborHTMLParser
 
 from app.domain import Example, Group, Peak
 from app.pages.escaping import escaped
-from app.pages.marks import heated, lone_token
+from app.pages.marks import heated, lone_token, sentence
 from app.pages.snippets import IN_LIST, ROOMS, ShownToken, View, fitting, shown, shown_in_list
 
 NASTY = "<b>&amp;\"'</b>"
@@ -34,6 +37,15 @@ def test_what_is_no_markup_is_escaped_and_markup_is_left() -> None:
     assert escaped(NASTY) == escaped(Named()) == shown_text
     assert escaped(lone_token(NASTY)) == lone_token(NASTY)
     assert (escaped(3), escaped(0.5), escaped(None)) == ("3", "0.5", "None")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_piled"), [("Ấn Độ, naïve, שָׁלוֹם, นี้", False), ("e" + 5 * "\u0301", True), ("ก" + 6 * "\u0e47", True)]
+)
+def test_only_a_sentence_with_accents_piled_up_is_clipped(text: str, is_piled: bool) -> None:
+    for form in (text, unicodedata.normalize("NFD", text)):
+        html = str(sentence(shown(example(form, [1] * len(form), {0: 1.0}, 0), View.FULL), 1.0))
+        assert ("piled" in html) is is_piled
 
 
 def test_silent_tokens_that_follow_one_another_are_one() -> None:

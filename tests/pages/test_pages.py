@@ -61,6 +61,7 @@ def test_a_list_that_cannot_be_is_an_error_page(browse: Any, query: str) -> None
     page = browse(f"/dictionaries/tiny?{query}")
     assert page.status == 422
     assert page.text(".status") == "422"
+    assert browse(page.one("main a").attributes["href"]).status == 200
 
 
 @pytest.mark.parametrize("query", ["min_density=much", "min_density=-1", "alive=perhaps", "max_max_activation=nan"])
