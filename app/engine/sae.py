@@ -72,6 +72,10 @@ class Sae:
         """(n_tokens, d_in) -> (n_tokens, n_features): what the nonlinearity is given."""
         return torch.addmm(self.encoder_bias, self._encoder_input(x), self.encoder)
 
+    def products(self, x: Tensor) -> Tensor:
+        """(n_tokens, d_in) -> (n_tokens, n_features): pre-activations before the encoder's bias is added."""
+        return self._encoder_input(x) @ self.encoder
+
     def decode(self, features: Tensor, x: Tensor) -> Tensor:
         """(n_tokens, n_features) -> (n_tokens, d_out).
 

@@ -54,10 +54,14 @@ def _fires(sae: Sae, x: Tensor) -> Fired:
     if isinstance(sae.nonlinearity, TopK):
         return _of_strongest(*sae.nonlinearity.strongest(sae.pre_activations(x)))
     if isinstance(sae.nonlinearity, Relu):
-        return _where(sae.pre_activations(x), None)
+        return _above(sae, x, torch.zeros_like(sae.encoder_bias))
     if isinstance(sae.nonlinearity, JumpRelu):
-        return _where(sae.pre_activations(x), sae.nonlinearity.threshold.clamp(min=0))
-    return _where(sae.encode(x), None)
+        return _above(sae, x, sae.nonlinearity.threshold.clamp(min=0))
+    acts = sae.encode(x)
+    if acts.device.type == "cpu":
+        acts = acts.float()
+        return _at(places_above(acts, 0.0), acts)
+    return _at((acts > 0).view(-1).nonzero().view(-1).cpu().numpy(), acts)
 
 
 def _of_strongest(values: Tensor, features: Tensor) -> Fired:
@@ -67,17 +71,33 @@ def _of_strongest(values: Tensor, features: Tensor) -> Fired:
     return Fired(tokens, features.cpu().numpy()[above].astype(np.uint32), values.float().cpu().numpy()[above])
 
 
-def _where(acts: Tensor, threshold: Tensor | None) -> Fired:
-    """acts: (n_tokens, n_features); threshold: of each feature, 0 where none is given."""
-    n_tokens, n_features = acts.shape
-    if acts.device.type == "cpu":
-        whole = acts.float()
-        flat = places_above(whole, 0.0 if threshold is None else threshold.float().numpy())
-        values = whole.numpy().reshape(-1)[flat]
+def _above(sae: Sae, x: Tensor, threshold: Tensor) -> Fired:
+    """Pre-activations above each feature's threshold, (n_features,).
+
+    The bias is added to those alone, and taken from the threshold for all others: that saves a pass over everything.
+    """
+    products, bias, threshold = sae.products(x).float(), sae.encoder_bias.float(), threshold.float()
+    limit = threshold - bias
+    # A difference that is rounded may lie above the exact one: what reaches a little less is looked at again.
+    limit = torch.where(threshold > 0, limit - 1e-6 * torch.maximum(threshold, bias.abs()), limit)
+    if products.device.type == "cpu":
+        found = _at(places_above(products, limit.numpy()), products)
     else:
-        found = (acts > (0 if threshold is None else threshold)).view(-1).nonzero().view(-1)
-        values = acts.view(-1)[found].float().cpu().numpy()
-        flat = found.cpu().numpy()
+        found = _at((products > limit).view(-1).nonzero().view(-1).cpu().numpy(), products)
+    values = found.values + bias.cpu().numpy()[found.features]
+    fires = values > threshold.cpu().numpy()[found.features]
+    if fires.all():
+        return Fired(found.tokens, found.features, values)
+    return Fired(found.tokens[fires], found.features[fires], values[fires])
+
+
+def _at(flat: NDArray[np.int64], x: Tensor) -> Fired:
+    """x: (n_tokens, n_features), at places counted through its rows."""
+    n_tokens, n_features = x.shape
+    if x.device.type == "cpu":
+        values = x.numpy().reshape(-1)[flat]
+    else:
+        values = x.view(-1)[torch.from_numpy(flat).to(x.device)].float().cpu().numpy()
     # Which token each belongs to, without a division: how many lie before each token's first feature.
     begins = np.arange(n_tokens + 1) * n_features
     n = np.diff(np.searchsorted(flat, begins))
