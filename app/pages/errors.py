@@ -50,12 +50,14 @@ SHOWN_CHARACTERS = 60  # of a value that was refused
 
 @dataclass(frozen=True)
 class ErrorPage:
-    """plain: the address without what was asked of it, where that was wrong."""
+    """plain: the address without what was asked of it, where that was wrong. again: the same address, where it may be
+    answered a little later."""
 
     status: int
     title: str
     detail: str
     plain: str | None
+    again: str | None
 
 
 def respond(
@@ -72,8 +74,10 @@ def respond(
         problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, **(more or {})}
         body = json.dumps(problem, ensure_ascii=False)
         return Response(body, status, headers, media_type="application/problem+json")
-    plain = own_path(request) if status == 422 and request.method == "GET" and request.url.query else None
-    page = render("error.html", ErrorPage(status, title, detail, plain), status)
+    is_get = request.method == "GET"
+    plain = own_path(request) if status == 422 and is_get and request.url.query else None
+    again = _asked(request) if is_get and "retry-after" in (headers or {}) else None
+    page = render("error.html", ErrorPage(status, title, detail, plain, again), status)
     page.headers.update(headers or {})
     return page
 
@@ -95,11 +99,14 @@ def domain_error(request: Request, error: Exception) -> Response:
 
 def _to_sign_in(request: Request) -> Response:
     """A person who follows a link is asked who they are, and led on from there."""
-    asked = own_path(request) + (f"?{request.url.query}" if request.url.query else "")
-    where = "/sign-in?" + urlencode({"next": asked})
+    where = "/sign-in?" + urlencode({"next": _asked(request)})
     if "hx-request" in request.headers:
         return Response(status_code=401, headers={"hx-redirect": where})
     return RedirectResponse(where, 303)
+
+
+def _asked(request: Request) -> str:
+    return own_path(request) + (f"?{request.url.query}" if request.url.query else "")
 
 
 def http_error(request: Request, error: Exception) -> Response:

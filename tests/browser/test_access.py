@@ -1,7 +1,12 @@
 """axe-core over every page and state, in both schemes, at a desk and on the smallest phone."""
 
+import http.client
+import json
+import shutil
+import time
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -10,7 +15,9 @@ from playwright.sync_api import Browser, Page
 
 from app.store.database import Database
 from tests.browser.conftest import PATIENCE
+from tests.conftest import index_tiny
 from tests.server import run, serving
+from tests.tiny import Tiny
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 STATES = (
@@ -53,6 +60,7 @@ LIVE_STATES = (  # with the model's answer; the feature is one that fires on the
     "/dictionaries/seed/attribute?text=She+won+the+match+in",
     "/dictionaries/seed/find?having=She+won+the+match%0AHe+lost+it&lacking=The+soup+is+hot%0AIt+rains",
     f"/dictionaries/seed/features/{{feature}}/try?text={TEXT}",
+    "/dictionaries/seed/steer?feature={feature}&strength=2&prompt=The+best+thing&max_new_tokens=4&run=stream",
 )
 
 
@@ -83,6 +91,44 @@ def test_axe_finds_nothing_in_what_the_model_answers(browser: Browser, address: 
             found[path] = faults
     page.close()
     assert found == {}
+
+
+def test_axe_finds_nothing_where_the_model_cannot_answer(browser: Browser, tiny: Tiny, tmp_path: Path) -> None:
+    """It is busy, then it loads, then it has gone."""
+    model = tmp_path / "model"
+    shutil.copytree(tiny.model, model)
+    index_tiny(tiny, tmp_path / "featurescope.db", model=str(model))
+    (model / "code.py").write_text("import time\n\ntime.sleep(3600)\n")
+    slow = {"model_type": "slow", "auto_map": {"AutoConfig": "code.SlowConfig"}}
+    (model / "config.json").write_text(json.dumps(slow))
+    settings = {"FEATURESCOPE_TRUST_REMOTE_CODE": "1", "FEATURESCOPE_MAX_WAITING": "1"}
+    page = browser.new_page(viewport={"width": 320, "height": 800})
+    with serving(tmp_path, "serve", **settings) as address:
+        live, ready = f"{address}/dictionaries/tiny/live?text=x", f"{address}/readyz"
+        call = http.client.HTTPConnection(urlsplit(address).netloc)
+        body = json.dumps({"texts": ["x"]})
+        call.request("POST", "/api/v1/dictionaries/tiny/activations", body, {"content-type": "application/json"})
+        while httpx.get(ready).json()["live_waiting"] == 0:
+            time.sleep(0.05)
+        assert violations_of_notice(page, live, "Try again") == []
+        call.close()
+        while httpx.get(ready).json()["live_waiting"] == 1:
+            time.sleep(0.05)
+        assert violations_of_notice(page, live, "is loading") == []
+        model.rename(tmp_path / "elsewhere")
+        assert violations_of_notice(page, live, "no longer where it was") == []
+    page.close()
+
+
+def violations_of_notice(page: Page, address: str, says: str) -> list[str]:
+    """In both schemes."""
+    page.goto(address)
+    page.locator(".notice", has_text=says).wait_for()
+    found = violations(page)
+    page.emulate_media(color_scheme="dark")
+    found += violations(page)
+    page.emulate_media(color_scheme="light")
+    return found
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 320)])

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from selectolax.lexbor import LexborHTMLParser
 
 from app.main import create_app
 from app.settings import Settings
@@ -123,6 +124,8 @@ def test_at_a_full_model_pages_are_refused_before_anything_is_done_for_them(inde
                 assert answer.status_code == 503, page
                 assert int(answer.headers["retry-after"]) > 0
                 assert "max_waiting" in answer.text
+                again = LexborHTMLParser(answer.text).css_first("main a").attributes["href"]
+                assert again == f"/dictionaries/tiny/{page}"
             for form in ("live?text=", "find?having=", f"steer?{steered}"):
                 assert client.get(f"/dictionaries/tiny/{form}").status_code == 200
         assert not runtime.process.is_running
