@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-TABLES = ("sentences", "features", "feature_tokens", "feature_examples")
+TABLES = ("sentences", "features", "feature_tokens", "feature_examples", "topics", "feature_topics")
 # Which build it was, when, and with how many tokens at once: of these nothing else depends.
 INCIDENTAL = {"key", "created_at", "dictionary"}
 

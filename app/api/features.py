@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from app.access.routes import needs
 from app.api.parameters import Cursor, Filter, Limit, StoredDictionary, problems
-from app.api.schemas.features import Feature, FeatureList, FeatureSummary
+from app.api.schemas.features import Feature, FeatureList, ListedFeature
 from app.roles import Role
 from app.serving import ReadSession
 from app.store.feature_list import list_features
@@ -28,7 +28,7 @@ def read_features(
 ) -> FeatureList:
     """Sorted and filtered, a page at a time; a sort with `-` before it is descending."""
     found = list_features(session, dictionary, matching, sort, cursor, limit)
-    features = [FeatureSummary.model_validate(feature) for feature in found.items]
+    features = [ListedFeature.model_validate(feature) for feature in found.items]
     return FeatureList(features=features, next=found.next, total=found.total)
 
 

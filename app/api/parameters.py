@@ -64,6 +64,9 @@ def feature_filter(
     labelled: bool | None = None,
     token: Annotated[Words, Query(description="One of the tokens it fires on most.")] = None,
     promotes: Annotated[Words, Query(description="One of the tokens it promotes most.")] = None,
+    about: Annotated[
+        Words, Query(description="In the metadata value that most of its strongest examples have.")
+    ] = None,
 ) -> FeatureFilter:
     return FeatureFilter(
         q=q,
@@ -75,6 +78,7 @@ def feature_filter(
         labelled=labelled,
         token=token,
         promotes=promotes,
+        about=about,
     )
 
 

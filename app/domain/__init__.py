@@ -12,12 +12,14 @@ from app.domain.feature import (
     Feature,
     FeatureSummary,
     Interval,
+    ListedFeature,
     MetadataShare,
     Neighbor,
     NewFeature,
     Quantile,
     TokenLogit,
     TokenShare,
+    Topic,
     telling_tokens,
 )
 from app.domain.label import (
@@ -68,6 +70,7 @@ __all__ = [
     "LabelAction",
     "LabelChange",
     "LabelRecord",
+    "ListedFeature",
     "MetadataShare",
     "Neighbor",
     "NewDictionary",
@@ -86,4 +89,5 @@ __all__ = [
     "TokenShare",
     "telling_tokens",
     "TokenSpan",
+    "Topic",
 ]

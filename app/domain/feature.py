@@ -149,3 +149,19 @@ class FeatureSummary:
     max_activation: float
     mean_activation: float
     top_tokens: Sequence[TokenShare]
+
+
+class Topic(NamedTuple):
+    """What a feature is about: `n` of its strongest examples, of which there are `of`, have this value of a field."""
+
+    field: str
+    value: str
+    n: int
+    of: int
+
+
+@dataclass(frozen=True)
+class ListedFeature(FeatureSummary):
+    """A feature in a dictionary's list. topic: None where no value is shared by enough of its strongest examples."""
+
+    topic: Topic | None

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from app.domain import Dictionary, FeatureSummary
+from app.domain import Dictionary, ListedFeature
 from app.errors import Unavailable
 from app.exchange.cells import guarded
 from app.store.database import Database
@@ -16,12 +16,12 @@ from app.store.feature_order import Sort
 ROWS_AT_ONCE = 2000
 COLUMNS = (
     *("index", "label", "density", "n_active_tokens", "n_active_sentences", "max_activation", "mean_activation"),
-    "top_tokens",
+    *("topic_field", "topic", "topic_share", "top_tokens"),
 )
 
 
 def csv_table(database: Database, dictionary: Dictionary) -> Iterator[str]:
-    """top_tokens: a JSON list."""
+    """topic_share: of its strongest examples, which have the topic. top_tokens: a JSON list."""
     piece = io.StringIO()
     writer = csv.writer(piece, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -44,7 +44,7 @@ def parquet_table(database: Database, dictionary: Dictionary) -> Iterator[bytes]
             "Parquet needs a package on the server: pip install 'featurescope[corpora]'. CSV works without."
         ) from error
     whole, text, real = pyarrow.int64(), pyarrow.string(), pyarrow.float64()
-    kinds = (whole, text, real, whole, whole, real, real, pyarrow.list_(text))
+    kinds = (whole, text, real, whole, whole, real, real, text, text, real, pyarrow.list_(text))
     schema = pyarrow.schema(list(zip(COLUMNS, kinds, strict=True)))
 
     def written() -> Iterator[bytes]:
@@ -83,7 +83,7 @@ class _Sink(io.RawIOBase):
         return piece
 
 
-def _pieces(database: Database, dictionary: Dictionary) -> Iterator[Sequence[FeatureSummary]]:
+def _pieces(database: Database, dictionary: Dictionary) -> Iterator[Sequence[ListedFeature]]:
     """Each read in a session of its own, so that somebody who reads slowly holds nothing up.
 
     Raises RuntimeError where the dictionary is replaced meanwhile: the file then breaks off instead of looking whole.
@@ -101,7 +101,9 @@ def _pieces(database: Database, dictionary: Dictionary) -> Iterator[Sequence[Fea
         raise RuntimeError(f"{dictionary.id} was replaced or removed while its table was being read")
 
 
-def _row(feature: FeatureSummary) -> tuple[Any, ...]:
+def _row(feature: ListedFeature) -> tuple[Any, ...]:
     values = (feature.density, feature.n_active_tokens, feature.n_active_sentences, feature.max_activation)
     tokens = [token.token for token in feature.top_tokens]
-    return (feature.index, feature.label, *values, feature.mean_activation, tokens)
+    topic = feature.topic
+    about = (topic.field, topic.value, topic.n / topic.of) if topic else (None, None, None)
+    return (feature.index, feature.label, *values, feature.mean_activation, *about, tokens)

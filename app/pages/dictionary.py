@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from app.access.routes import needs
-from app.domain import Dictionary, Example, FeatureSummary, Slice
+from app.domain import Dictionary, Example, ListedFeature, Slice
 from app.errors import NotFound
 from app.pages.charts import Chart, density_chart
 from app.pages.choices import Choice
@@ -24,12 +24,14 @@ from app.store.dictionaries import get_dictionary
 from app.store.examples import best_examples
 from app.store.feature_list import FeatureFilter, draw_feature, list_features
 from app.store.feature_order import Sort
+from app.store.topics import list_topics
 
 router = APIRouter(dependencies=[needs(Role.READ)])
 ROWS = 50
 COLUMNS = (  # sort, heading, what it starts with (what is looked for most: the large first, names from A)
     (Sort.INDEX, "Feature", Sort.INDEX),
     (Sort.LABEL, "Label", Sort.LABEL),
+    (Sort.TOPIC, "About", Sort.TOPIC_DESCENDING),
     (Sort.DENSITY, "Density", Sort.DENSITY_DESCENDING),
     (Sort.MAX, "Max", Sort.MAX_DESCENDING),
     (Sort.MEAN, "Mean", Sort.MEAN_DESCENDING),
@@ -42,19 +44,22 @@ SORTS = (
     (Sort.MAX, "Weakest first"),
     (Sort.MEAN_DESCENDING, "Largest mean first"),
     (Sort.MEAN, "Smallest mean first"),
+    (Sort.TOPIC_DESCENDING, "Clearest topic first"),
+    (Sort.TOPIC, "Vaguest topic first"),
     (Sort.LABEL, "Label, A to Z"),
     (Sort.LABEL_DESCENDING, "Label, Z to A"),
     (Sort.SCORE_DESCENDING, "Best label first"),
     (Sort.SCORE, "Poorest label first"),
     (Sort.INDEX_DESCENDING, "Index, last first"),
 )
+_BY_TOPIC = (Sort.TOPIC, Sort.TOPIC_DESCENDING)
 
 
 @dataclass(frozen=True)
 class Row:
     """best: its strongest example, None where it never fired. density_bar: density's place on a log scale, 0 to 1."""
 
-    feature: FeatureSummary
+    feature: ListedFeature
     href: str
     best: ShownExample | None
     density_bar: float
@@ -73,6 +78,7 @@ class Column:
 class DictionaryPage:
     """fault: what cannot be read in the form; the list is then empty. random_href: a draw from this list.
 
+    topics: what features are about; without any, lists say nothing of it.
     hits: where no feature is called what is looked for and none fires on it, those that a search finds by examples.
     """
 
@@ -82,6 +88,7 @@ class DictionaryPage:
     fault: str | None
     sorts: Sequence[tuple[Sort, str]]
     columns: Sequence[Column]
+    topics: Sequence[str]
     views: Sequence[Choice]
     rows: Sequence[Row]
     hits: Sequence[ShownHit]
@@ -100,18 +107,19 @@ def show_dictionary(
 ) -> HTMLResponse:
     dictionary = get_dictionary(session, dictionary_id)
     matching, fault = form.checked()
-    found: Slice[FeatureSummary] = Slice([], None, 0)
+    found: Slice[ListedFeature] = Slice([], None, 0)
     if fault is None:
         found = list_features(session, dictionary, matching, form.sort, cursor or None, ROWS)
     best = best_examples(session, dictionary, [feature.index for feature in found.items])
-    path = f"/dictionaries/{dictionary.id}"
+    path, topics = f"/dictionaries/{dictionary.id}", list_topics(session, dictionary)
     page = DictionaryPage(
         dictionary=dictionary,
         chart=density_chart(dictionary.density_histogram, dictionary.n_tokens, form, path),
         form=form,
         fault=fault,
-        sorts=SORTS,
-        columns=[_column(form, path, *column) for column in COLUMNS],
+        sorts=[(sort, name) for sort, name in SORTS if topics or sort not in _BY_TOPIC],
+        columns=[_column(form, path, *column) for column in COLUMNS if topics or column[0] not in _BY_TOPIC],
+        topics=topics,
         views=[Choice(v.value.capitalize(), form.address(path, view=v.value), v is form.view) for v in ListView],
         rows=_rows(dictionary, form, found.items, best),
         hits=found_by_examples(session, dictionary, form.q) if matching.q and not found.total else [],
@@ -150,7 +158,7 @@ def _opened_from(form: ListForm) -> str:
 
 
 def _rows(
-    dictionary: Dictionary, form: ListForm, features: Sequence[FeatureSummary], best: Mapping[int, Example]
+    dictionary: Dictionary, form: ListForm, features: Sequence[ListedFeature], best: Mapping[int, Example]
 ) -> list[Row]:
     path, opened_from = f"/dictionaries/{dictionary.id}/features", _opened_from(form)
     return [

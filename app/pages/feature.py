@@ -26,6 +26,7 @@ from app.store.dictionaries import get_dictionary
 from app.store.examples import list_and_count_examples
 from app.store.feature_list import list_neighbors
 from app.store.features import get_feature
+from app.store.topic_index import LIFT, LONGEST, SHARE
 
 router = APIRouter(dependencies=[needs(Role.READ)])
 EXAMPLES = 20  # a page; full sentences are heavier
@@ -34,8 +35,6 @@ FULL_EXAMPLES = 10
 # feature fires on nearly every token, a page has fewer examples.
 MOST_EXAMPLES, FIELD, LABEL = 40_000, 2_000, 2_500
 ALIKE = 5  # neighbours of each kind
-SHARED = 0.25  # of the strongest examples: less is no more than chance
-LONGEST_SHARED = 100  # characters of a value; longer ones are texts of their own
 VIEWS = {View.SNIPPET: "Snippets", View.FULL: "Full", View.LINE: "Lines"}
 SPACES = {Spaces.PLAIN: "Plain", Spaces.SHOWN: "Signs"}
 HEATS = {HeatScale.FEATURE: "Feature", HeatScale.SENTENCE: "Sentence"}
@@ -197,7 +196,7 @@ def explain(group: Group, feature: Feature, examples: Slice[Example]) -> str:
 
 
 def _shared(dictionary: Dictionary, feature: Feature, examples: Slice[Example]) -> list[SharedValue]:
-    """Of each field the commonest value, where a quarter of the examples have it, and twice as many as the corpus."""
+    """Of each field the commonest value, where as many examples have it as a topic takes (see topic_index.py)."""
     of = examples.total
     if not of or len(examples.items) < of:
         return []
@@ -205,8 +204,8 @@ def _shared(dictionary: Dictionary, feature: Feature, examples: Slice[Example]) 
     base = {(row.field, row.value): row.base for row in feature.metadata}
     found: dict[str, SharedValue] = {}
     for (field, value), n in pairs.most_common():
-        is_telling = n > 1 and n >= of * SHARED and n >= 2 * of * base.get((field, value), 0.0)
-        if is_telling and field not in found and len(value) <= LONGEST_SHARED:
+        is_telling = n > 1 and n >= of * SHARE and n >= LIFT * of * base.get((field, value), 0.0)
+        if is_telling and field not in found and len(value) <= LONGEST:
             asked = urlencode({"q": f'"{value}"', "dictionary": dictionary.id, "kind": "metadata"})
             found[field] = SharedValue(field, value, n, of, f"/search?{asked}")
     return list(found.values())

@@ -33,6 +33,7 @@ class ListForm:
     q: Field = ""
     token: Field = ""
     promotes: Field = ""
+    about: Field = ""
     min_density: Field = ""
     max_density: Field = ""
     min_max_activation: Field = ""
@@ -49,7 +50,7 @@ class ListForm:
     @property
     def n_more(self) -> int:
         """How many of the fields behind "more filters" are in use."""
-        return sum(bool(getattr(self, name)) for name in _FILTERS if name != "q")
+        return sum(bool(getattr(self, name)) for name in _FILTERS if name not in ("q", "about"))
 
     def matching(self) -> FeatureFilter:
         """Raises Invalid for a field that cannot be read."""
@@ -65,6 +66,7 @@ class ListForm:
             q=self.q.strip() or None,
             token=self.token or None,
             promotes=self.promotes or None,
+            about=self.about.strip() or None,
             min_density=low,
             max_density=high,
             min_max_activation=_number("The lowest maximum", self.min_max_activation, 1, math.inf),

@@ -20,7 +20,7 @@ from app.errors import Busy, Conflict, Invalid
 from app.store.failures import describe_failure
 from app.store.turns import Turn, Turns
 
-SCHEMA = "0005"  # the newest revision in migrations/versions
+SCHEMA = "0006"  # the newest revision in migrations/versions
 BUSY_SECONDS = 10
 TURN_SECONDS = 30  # for the writers of this process that came before
 MIGRATION_SECONDS = 600  # how long a process waits for another one that migrates

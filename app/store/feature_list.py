@@ -8,18 +8,30 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, func, literal, select, union
 from sqlalchemy.orm import Session, aliased
 
-from app.domain import Dictionary, FeatureSummary, Slice
+from app.domain import Dictionary, ListedFeature, Slice, Topic
 from app.errors import Invalid, NotFound
 from app.store.cursors import make_cursor, read_cursor
 from app.store.feature_order import ANY_ORDER, Order, Place, Sort, loosely
-from app.store.features import SUMMARY, to_summary
-from app.store.tables import FIRES, PROMOTES, FeatureRow, FeatureTokenRow, LabelRow, folded
+from app.store.features import SUMMARY, summary_values
+from app.store.tables import (
+    FIRES,
+    PROMOTES,
+    Base,
+    FeatureRow,
+    FeatureTokenRow,
+    FeatureTopicRow,
+    LabelRow,
+    TopicRow,
+    folded,
+)
+from app.store.topics import features_about
 
 # Features that are sooner sorted than looked for along an order: of 131,072, a page of 50 walks as many to find these.
 FEW = 2500
-_LISTED = 500  # features that stand one by one in a statement
+_NAMED = 500  # features that stand one by one in a statement
 _LAST_CHARACTER = "\U0010ffff"
 _DIGITS = 9  # of an index
+_LISTED = (*SUMMARY, LabelRow.text, TopicRow.field, TopicRow.value, FeatureTopicRow.n, FeatureTopicRow.of)
 
 
 def _check_range(name: str, low: float | None, high: float | None) -> None:
@@ -40,11 +52,12 @@ class FeatureFilter:
     labelled: bool | None = None
     token: str | None = None
     promotes: str | None = None
+    about: str | None = None
 
     @property
     def names_tokens(self) -> bool:
-        """Whether the features that match are listed by token, so that they can be had without looking at others."""
-        return any(asked is not None for asked in (self.q, self.token, self.promotes))
+        """Whether the features that match are listed by token or topic, so that they can be had without the others."""
+        return any(asked is not None for asked in (self.q, self.token, self.promotes, self.about))
 
     def __post_init__(self) -> None:
         _check_range("density", self.min_density, self.max_density)
@@ -69,8 +82,8 @@ def _looked_up(session: Session, dictionary: Dictionary, matching: FeatureFilter
     """Where q finds more than may stand in a statement, the filter as it is."""
     if matching.q is None:
         return matching
-    found = session.scalars(select(_found_by(dictionary, matching.q.strip()).subquery()).limit(_LISTED + 1)).all()
-    if len(found) > _LISTED:
+    found = session.scalars(select(_found_by(dictionary, matching.q.strip()).subquery()).limit(_NAMED + 1)).all()
+    if len(found) > _NAMED:
         return matching
     given = {field.name: getattr(matching, field.name) for field in fields(FeatureFilter)}
     return _LookedUp(**given | {"q": None}, indices=tuple(sorted(found)))
@@ -84,8 +97,8 @@ def list_features(
     cursor: str | None,
     limit: int,
     few: int = FEW,
-) -> Slice[FeatureSummary]:
-    """One page. Features without the value that is sorted by (label, score) come last, whichever the direction.
+) -> Slice[ListedFeature]:
+    """One page. Features without the value that is sorted by (topic, label, score) come last, whichever the direction.
 
     few: up to how many features are found and sorted; the answer is the same for any.
     """
@@ -97,10 +110,17 @@ def list_features(
     if cursor is not None:
         value, index = read_cursor(name, cursor, order.kinds, int)
         place = Place(value, cast(int, index))
-    rows = _rows(session, dictionary, matching, (*SUMMARY, LabelRow.text, order.value), order, place, limit + 1)
-    items = [to_summary(row, label, dictionary.n_tokens) for *row, label, _ in rows[:limit]]
+    rows = _rows(session, dictionary, matching, (*_LISTED, order.value), order, place, limit + 1)
+    items = [_to_listed(row, dictionary.n_tokens) for *row, _ in rows[:limit]]
     following = make_cursor(name, (rows[limit - 1][-1], items[-1].index)) if len(rows) > limit else None
     return Slice(items, following, total)
+
+
+def _to_listed(row: Sequence[Any], n_tokens: int) -> ListedFeature:
+    """row: the values of _LISTED."""
+    *columns, label, field, value, n, of = row
+    topic = None if field is None else Topic(field, value, n, of)
+    return ListedFeature(**summary_values(columns, label, n_tokens), topic=topic)
 
 
 def count_features(session: Session, dictionary: Dictionary, matching: FeatureFilter) -> int:
@@ -125,7 +145,7 @@ def list_neighbors(
     matching = _looked_up(session, dictionary, matching)
     is_small = matching.names_tokens and count_features(session, dictionary, matching) <= FEW
     order = Order.of(sort, is_small)
-    own = _with_names(dictionary, select(order.value).select_from(FeatureRow))
+    own = _joined(select(order.value), dictionary, FeatureRow, FeatureRow.index)
     own = own.where(FeatureRow.dictionary == dictionary.key, FeatureRow.index == index)
     found = session.execute(own).first()
     if found is None:
@@ -165,28 +185,40 @@ def _rows(
         if len(rows) == limit:
             break
         query = select(*columns).where(*part.conditions)
-        if part.from_labels:
+        if part.table is LabelRow:
             if matching.labelled is False:
                 continue
-            is_feature = and_(FeatureRow.dictionary == dictionary.key, FeatureRow.index == LabelRow.feature)
-            query = query.select_from(LabelRow).join(FeatureRow, is_feature)
+            query = _joined(query, dictionary, LabelRow, LabelRow.feature)
             query = query.where(LabelRow.dictionary_id == dictionary.id, LabelRow.is_name)
             # All have a name, and the other sets are looked at before the features.
             narrowed = replace(matching, labelled=None)
             query = query.where(*_conditions(dictionary, narrowed, order, LabelRow.feature))
-        elif order.value is LabelRow.score or not (order.nullable and matching.labelled):
-            query = _with_names(dictionary, query.select_from(FeatureRow))
-            query = query.where(*_conditions(dictionary, matching, order))
+        elif part.table is FeatureTopicRow:
+            query = _joined(query, dictionary, FeatureTopicRow, FeatureTopicRow.feature)
+            query = query.where(FeatureTopicRow.dictionary == dictionary.key)
+            query = query.where(*_conditions(dictionary, matching, order, FeatureTopicRow.feature))
+        elif order.table is LabelRow and order.value is not LabelRow.score and matching.labelled:
+            continue  # all have the name that is sorted by
         else:
-            continue
+            query = _joined(query, dictionary, FeatureRow, FeatureRow.index)
+            query = query.where(*_conditions(dictionary, matching, order))
         rows += session.execute(query.order_by(*part.terms).limit(limit - len(rows))).all()
     return rows
 
 
-def _with_names(dictionary: Dictionary, query: Select[Any]) -> Select[Any]:
-    """The features, each with the label that it is called by, if any."""
-    named = and_(LabelRow.dictionary_id == dictionary.id, LabelRow.feature == FeatureRow.index, LabelRow.is_name)
-    return query.outerjoin(LabelRow, named)
+def _joined(query: Select[Any], dictionary: Dictionary, table: type[Base], index: Any) -> Select[Any]:
+    """The features of a table (index: its column of them), each with the label that it is called by and its topic."""
+    query = query.select_from(table)
+    if table is not FeatureRow:
+        query = query.join(FeatureRow, and_(FeatureRow.dictionary == dictionary.key, FeatureRow.index == index))
+    if table is not LabelRow:
+        of_feature = LabelRow.feature == FeatureRow.index
+        query = query.outerjoin(LabelRow, and_(LabelRow.dictionary_id == dictionary.id, of_feature, LabelRow.is_name))
+    if table is not FeatureTopicRow:
+        own = and_(FeatureTopicRow.dictionary == dictionary.key, FeatureTopicRow.feature == FeatureRow.index)
+        query = query.outerjoin(FeatureTopicRow, own)
+    named = and_(TopicRow.dictionary == dictionary.key, TopicRow.number == FeatureTopicRow.topic)
+    return query.outerjoin(TopicRow, named)
 
 
 def _conditions(
@@ -227,6 +259,8 @@ def _of_sets(dictionary: Dictionary, matching: FeatureFilter) -> list[Any]:
         found.append(_with_token(dictionary, FIRES, FeatureTokenRow.token == folded(matching.token)))
     if matching.promotes is not None:
         found.append(_with_token(dictionary, PROMOTES, FeatureTokenRow.token == folded(matching.promotes)))
+    if matching.about is not None:
+        found.append(features_about(dictionary, matching.about))
     if matching.q is not None:
         found.append(_found_by(dictionary, matching.q.strip()))
     if isinstance(matching, _LookedUp):

@@ -1,4 +1,4 @@
-"""The orders of a dictionary's list of features: by a column of features or of their names, walked or sorted.
+"""The orders of a dictionary's list of features: by a column of features, their names or topics, walked or sorted.
 
 Pages go on from a place in the order (a sort value and an index), never from a count of rows: labels may change
 between two pages, and every feature that keeps its place is still listed once.
@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, String, func, or_
 
-from app.store.tables import FeatureRow, LabelRow
+from app.store.tables import Base, FeatureRow, FeatureTopicRow, LabelRow
 
 Value = int | float | str | None
 
@@ -25,6 +25,8 @@ class Sort(StrEnum):
     MAX_DESCENDING = "-max_activation"
     MEAN = "mean_activation"
     MEAN_DESCENDING = "-mean_activation"
+    TOPIC = "topic"
+    TOPIC_DESCENDING = "-topic"
     LABEL = "label"
     LABEL_DESCENDING = "-label"
     SCORE = "score"
@@ -41,12 +43,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Order:
-    """By a column, then by index; rows without a value last. Turned: the same order read from its end.
+    """By a column of a table, then by index; rows without a value last. Turned: the same order read from its end.
 
     is_small: few features match, so they are found first and then sorted; else the order is walked, and what does not
     match is left out. The database cannot know which is cheaper; a sum (see loosely) keeps it from the other way.
     """
 
+    table: type[Base]
     value: Any
     kinds: tuple[type, ...]
     is_small: bool
@@ -68,8 +71,8 @@ class Order:
 
     @classmethod
     def of(cls, sort: Sort, is_small: bool = False) -> "Order":
-        value, kinds = COLUMNS[sort.removeprefix("-")]
-        return cls(value, kinds, is_small, descending=sort.startswith("-"))
+        table, value, kinds = COLUMNS[sort.removeprefix("-")]
+        return cls(table, value, kinds, is_small, descending=sort.startswith("-"))
 
     def turned(self) -> "Order":
         return replace(self, descending=not self.descending, backwards=not self.backwards)
@@ -78,15 +81,15 @@ class Order:
         """The rows behind the place, as stretches that follow one another, each answered by an index."""
         by_value = self.column.desc() if self.descending else self.column.asc()
         if self.value is FeatureRow.index:
-            return [Part(self._valued(place), (by_value,))]
-        valued = Part(self._valued(place), (by_value, self._by_index), from_labels=self.nullable)
+            return [Part(FeatureRow, self._valued(place), (by_value,))]
+        valued = Part(self.table, self._valued(place), (by_value, self._by_index))
         if not self.nullable:
             return [valued]
         empty = [self.value.is_(None)]
         if place is not None and place.value is None:
             empty.append(FeatureRow.index < place.index if self.backwards else FeatureRow.index > place.index)
         by_index = loosely(FeatureRow.index) if self.is_small else FeatureRow.index
-        parts = [valued, Part(empty, (by_index.desc() if self.backwards else by_index.asc(),))]
+        parts = [valued, Part(FeatureRow, empty, (by_index.desc() if self.backwards else by_index.asc(),))]
         if self.backwards:
             parts.reverse()
         passed = place is not None and (place.value is None) != self.backwards
@@ -112,26 +115,27 @@ class Order:
     @property
     def _index(self) -> Any:
         """A feature's index, from the table that the order is walked in."""
-        return LabelRow.feature if self.nullable else FeatureRow.index
+        return {LabelRow: LabelRow.feature, FeatureTopicRow: FeatureTopicRow.feature}.get(self.table, FeatureRow.index)
 
 
 @dataclass(frozen=True)
 class Part:
-    """from_labels: only features with a name, found by their names."""
+    """table: in which its features are found; of names and topics only those that have one."""
 
+    table: type[Base]
     conditions: Sequence[ColumnElement[bool]]
     terms: Sequence[Any]
-    from_labels: bool = False
 
 
-# What is sorted by, and the types of its values.
-COLUMNS: dict[str, tuple[Any, tuple[type, ...]]] = {
-    "index": (FeatureRow.index, (int,)),
-    "density": (FeatureRow.n_active_tokens, (int,)),
-    "max_activation": (FeatureRow.max_activation, (int, float)),
-    "mean_activation": (FeatureRow.mean_activation, (int, float)),
-    "label": (func.lower(LabelRow.text, type_=String()), (str, type(None))),
-    "score": (LabelRow.score, (int, float, type(None))),
+# What is sorted by, where it stands, and the types of its values.
+COLUMNS: dict[str, tuple[type[Base], Any, tuple[type, ...]]] = {
+    "index": (FeatureRow, FeatureRow.index, (int,)),
+    "density": (FeatureRow, FeatureRow.n_active_tokens, (int,)),
+    "max_activation": (FeatureRow, FeatureRow.max_activation, (int, float)),
+    "mean_activation": (FeatureRow, FeatureRow.mean_activation, (int, float)),
+    "topic": (FeatureTopicRow, FeatureTopicRow.n, (int, type(None))),
+    "label": (LabelRow, func.lower(LabelRow.text, type_=String()), (str, type(None))),
+    "score": (LabelRow, LabelRow.score, (int, float, type(None))),
 }
 ANY_ORDER = Order.of(Sort.INDEX, is_small=True)
 

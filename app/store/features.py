@@ -89,14 +89,19 @@ def get_summaries(session: Session, dictionary: Dictionary, indices: Sequence[in
 
 def to_summary(columns: Sequence[Any], label: str | None, n_tokens: int) -> FeatureSummary:
     """columns: the values of SUMMARY."""
+    return FeatureSummary(**summary_values(columns, label, n_tokens))
+
+
+def summary_values(columns: Sequence[Any], label: str | None, n_tokens: int) -> dict[str, Any]:
+    """What FeatureSummary is made of, by name."""
     index, n_active_tokens, n_active_sentences, max_activation, mean_activation, top_tokens = columns
-    return FeatureSummary(
-        index=index,
-        label=label,
-        density=n_active_tokens / n_tokens,
-        n_active_tokens=n_active_tokens,
-        n_active_sentences=n_active_sentences,
-        max_activation=max_activation,
-        mean_activation=mean_activation,
-        top_tokens=unpack_top_tokens(top_tokens, n_active_tokens),
-    )
+    return {
+        "index": index,
+        "label": label,
+        "density": n_active_tokens / n_tokens,
+        "n_active_tokens": n_active_tokens,
+        "n_active_sentences": n_active_sentences,
+        "max_activation": max_activation,
+        "mean_activation": mean_activation,
+        "top_tokens": unpack_top_tokens(top_tokens, n_active_tokens),
+    }

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app.store.example_blobs import PackedExamples
 from app.store.full_text import forget_unused_words, learn_words, put_words, take_words
 from app.store.tables import DictionaryRow, FeatureExamplesRow, LabelRow, SearchedSentenceRow, SentenceRow
+from app.store.topic_index import note_topics
 from app.store.words import spaced
 
 if TYPE_CHECKING:  # numpy is loaded by builds alone
@@ -53,7 +54,9 @@ def index_chosen(transaction: Transaction, key: int) -> None:
 def index_everything(session: Session) -> None:
     """All that is published, and all labels: for a database whose tables came from another one."""
     for key in session.scalars(select(DictionaryRow.key).where(DictionaryRow.published)).all():
-        index_words(lambda: nullcontext(session), key, [_strongest(session, key)])
+        strongest = strongest_examples(session, key)
+        index_words(lambda: nullcontext(session), key, [strongest])
+        note_topics(lambda: nullcontext(session), key, strongest)
     learn_words(session, vocabulary_of(session.scalars(select(LabelRow.words))))
 
 
@@ -84,7 +87,7 @@ def _choose(session: Session, key: int, strongest: "Sequence[StrongestExamples]"
         session.execute(insert(SearchedSentenceRow), rows)
 
 
-def _strongest(session: Session, key: int) -> "StrongestExamples":
+def strongest_examples(session: Session, key: int) -> "StrongestExamples":
     """As the writer gathers it, read back from what is stored."""
     from app.store.example_packing import StrongestExamples
 

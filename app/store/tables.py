@@ -279,6 +279,41 @@ class SearchedSentenceRow(Base):
     __table_args__ = (Index("searched_by_sentence", "sentence"), {"info": {DERIVED: True}})
 
 
+class TopicRow(Base):
+    """A value of a metadata field that features are about. words: see topics.as_words; n_features: about it."""
+
+    __tablename__ = "topics"
+
+    dictionary: Mapped[int] = _build()
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    field: Mapped[str] = mapped_column(TextWithNul)
+    value: Mapped[str] = mapped_column(TextWithNul)
+    words: Mapped[str] = mapped_column(TextWithNul)
+    n_features: Mapped[int]
+
+    __table_args__ = ({"sqlite_with_rowid": False, "info": {DERIVED: True}},)
+
+
+class FeatureTopicRow(Base):
+    """What a feature is about, if anything: n of its strongest examples, of which there are `of`, have the topic."""
+
+    __tablename__ = "feature_topics"
+
+    dictionary: Mapped[int] = _build()
+    feature: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    topic: Mapped[int]
+    n: Mapped[int]
+    of: Mapped[int]
+
+    __table_args__ = (
+        Index("features_by_topic", "dictionary", "topic", "feature"),
+        # There are few different numbers: features with the same stand in ascending order, whichever way is sorted.
+        Index("features_by_n", "dictionary", "n", "feature"),
+        Index("features_by_n_descending", "dictionary", sql("n DESC"), "feature"),
+        {"sqlite_with_rowid": False, "info": {DERIVED: True}},
+    )
+
+
 class VocabularyRow(Base):
     """Every word of searched sentences and labels, so that a piece of a word finds it.
 

@@ -24,15 +24,25 @@ from app.store.tables import (
     FeatureExamplesRow,
     FeatureRow,
     FeatureTokenRow,
+    FeatureTopicRow,
     SentenceRow,
+    TopicRow,
 )
+from app.store.topic_index import note_topics
 
 if TYPE_CHECKING:  # numpy is loaded by builds alone
     from app.store.example_packing import ExampleBlock, StrongestExamples
     from app.store.packing import FeatureBlock
 
 ROWS_A_TRANSACTION = 20_000  # other writers wait no longer than this many rows take
-_PARTS: tuple[type[Base], ...] = (FeatureExamplesRow, FeatureTokenRow, FeatureRow, SentenceRow)
+_PARTS: tuple[type[Base], ...] = (
+    FeatureTopicRow,
+    TopicRow,
+    FeatureExamplesRow,
+    FeatureTokenRow,
+    FeatureRow,
+    SentenceRow,
+)
 T = TypeVar("T")
 
 
@@ -84,8 +94,11 @@ class IndexWriter:
         self._strongest.append(block.strongest())
 
     def index_words(self) -> None:
-        """Makes the examples findable: once, when sentences and examples are all there."""
+        """Makes the examples findable, and features by them: once, when sentences and examples are all there."""
+        from app.store.example_packing import joined
+
         index_words(self.database.write, self.key, self._strongest)
+        note_topics(self.database.write, self.key, joined(self._strongest))
 
     def add_features(self, block: "FeatureBlock") -> None:
         """The features, and the tokens by which lists find them."""

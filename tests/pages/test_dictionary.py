@@ -29,6 +29,23 @@ def test_filters_narrow_the_list_and_stay_in_the_form(browse: Any) -> None:
     assert "1 feature of 24" in " ".join(page.one(".tally").text().split())
 
 
+def test_a_list_says_what_features_are_about_and_is_narrowed_to_it(browse: Any, ask: Any) -> None:
+    page = browse("/dictionaries/tiny")
+    topic = page.one("#topics option").attributes["value"]
+    ordered = browse(page.one("th.about a").attributes["href"])
+    _, known = ask("/dictionaries/tiny/features?sort=-topic&limit=200")
+    assert rows(ordered) == [feature["index"] for feature in known["features"]]
+    own = [feature for feature in known["features"] if feature["topic"] and feature["topic"]["value"] == topic]
+    narrowed = browse(f"/dictionaries/tiny?about={topic}&sort=-topic")
+    assert rows(narrowed) == [feature["index"] for feature in own]
+    assert narrowed.one("input[name=about]").attributes["value"] == topic
+    said = [f"{topic} {feature['topic']['n']} of {feature['topic']['of']}" for feature in own]
+    assert [" ".join(cell.text().split()) for cell in narrowed.all("td.about")] == said
+    assert len(browse(f"/dictionaries/tiny?about={topic}&view=cards").all(".measures .about")) == len(own)
+    assert browse("/definitions").all("#about")
+    assert "fewer examples" in browse("/dictionaries/tiny?about=nothing").text("#features .notice")
+
+
 def test_cards_hold_what_the_table_holds(browse: Any) -> None:
     table = browse("/dictionaries/tiny?sort=-density")
     cards = browse(next(a.attributes["href"] for a in table.all(".choices a") if a.text() == "Cards"))

@@ -21,6 +21,7 @@ PAGES = {  # the most statements that each may take
     "/": 1,
     "/dictionaries/tiny": 4,
     "/dictionaries/tiny?sort=-label": 5,
+    "/dictionaries/tiny?about=tennis&sort=-topic": 5,
     "/dictionaries/tiny?q=the&alive=yes&view=cards": 6,
     f"/dictionaries/tiny/features/{DENSE}": 7,
     f"/dictionaries/tiny/features/{DENSE}?view=full&spaces=shown": 7,

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import JSON, DateTime, Engine, MetaData, create_engine, insert, select
 from sqlalchemy.dialects import postgresql
 
+from app.domain import Group
 from app.main import create_app
 from app.settings import Settings
 from app.settings import database_url as url_of
@@ -21,7 +22,9 @@ from app.store.check import check_database
 from app.store.database import MIGRATIONS, SCHEMA, Database
 from app.store.dictionaries import get_dictionary
 from app.store.example_blobs import PackedExamples
-from app.store.examples import examples_of_sentence
+from app.store.examples import examples_of_sentence, list_examples
+from app.store.feature_list import NO_FILTER, list_features
+from app.store.feature_order import Sort
 from app.store.tables import FeatureExamplesRow
 from tests.store.keep_schema import FOLDER
 
@@ -143,6 +146,33 @@ def test_examples_are_the_same_after_they_were_packed(revision: str, database_ur
     database.close()
     assert sorted(found) == before
     assert sorted(shown) == [feature for feature, group, _, sentence, _ in before if (group, sentence) == (0, 0)]
+
+
+def test_what_features_are_about_is_found_by_the_upgrade(tmp_path: Path) -> None:
+    """In the sample a third of all sentences have each topic, so some get another that is rare among more of them."""
+    import sqlite3
+
+    file = tmp_path / "x.db"
+    make_earlier(f"sqlite:///{file}", "0005")
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE sentences SET metadata = json_object('page', 'p' || (number / 12))")
+        for more in (100, 200, 300):
+            connection.execute(
+                "INSERT INTO sentences SELECT dictionary, number + ?, text, boundaries, '{}', record, offset "
+                "FROM sentences WHERE number < 100",
+                (more,),
+            )
+    database = Database(f"sqlite:///{file}")
+    with database.read() as session:
+        dictionary = get_dictionary(session, "tiny")
+        listed = list_features(session, dictionary, NO_FILTER, Sort.TOPIC_DESCENDING, None, 100).items
+        about = [feature for feature in listed if feature.topic]
+        assert about
+        for feature in about:
+            assert feature.topic
+            strongest = list_examples(session, dictionary, feature.index, Group.TOP, None, 100).items
+            assert sum(e.metadata["page"] == feature.topic.value for e in strongest) == feature.topic.n
+    database.close()
 
 
 def test_an_upgrade_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:

@@ -36,8 +36,19 @@ class FeatureSummary(Shape):
     top_tokens: list[TokenShare]
 
 
+class Topic(Shape):
+    field: str
+    value: str
+    n: int = Field(description="Of its strongest examples, how many have this value of the field.")
+    of: int = Field(description="How many strongest examples it has.")
+
+
+class ListedFeature(FeatureSummary):
+    topic: Topic | None = Field(description="What it is about; null where no value is shared by enough examples.")
+
+
 class FeatureList(Shape):
-    features: list[FeatureSummary]
+    features: list[ListedFeature]
     next: str | None = Field(description="The cursor of the page after this one; null on the last.")
     total: int = Field(description="Features in the whole list.")
 
