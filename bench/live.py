@@ -5,11 +5,11 @@ python -m bench.live [--only large demo] [--threads N]
 `large` is a GPT-2 small with seeded weights and an SAE of 24,576 features at block 8; `demo` is the bundled pair.
 A real server is started for each. ratio: the median of one call with a text of 32 tokens over the median of the bare
 forward up to the hook and encode of the same text, in turns within this run (extra_ms: their difference). speedup_32:
-calls a second with 32 clients, all in one other process, over calls a second of one of them; possible_32: how much
-faster the bare computation, here, takes 32 texts as one batch than one by one: all that batching could give if the
-server took no time. page_ratio: the 95th percentile of a feature page's time under those 32 clients over the same at
-rest. steer_ratio: steered tokens a second (base and steered text together) over those of transformers' generate. The
-last line is JSON.
+calls a second with 32 clients, all in one other process, over calls a second of one of them, both while nobody browses;
+possible_32: how much faster the bare computation, here, takes 32 texts as one batch than one by one: all that batching
+could give if the server took no time. page_ratio: the 95th percentile of a feature page's time under those 32 clients
+over the same at rest. steer_ratio: steered tokens a second (base and steered text together) over those of transformers'
+generate. The last line is JSON.
 """
 
 import argparse
@@ -42,6 +42,7 @@ from app.engine.model_files import load_language_model
 from app.engine.patience import Patience
 from app.engine.steering import steer
 from app.engine.tokens import windows
+from app.engine.turn import BROWSES
 from app.live import Mode, RawStrength, SteeringRequest, SteeringSummary
 from app.store.database import Database
 from app.store.dictionaries import get_dictionary
@@ -51,7 +52,7 @@ from tests.server import COMMAND, environment, free_port
 TOKENS = 32
 ALONE = 40  # calls one after another
 CLIENTS = 32
-EACH = 6  # calls of each client
+EACH = 10  # calls of each client
 CLIENTS_START = 0.5  # seconds until their process asks
 PAGES = 60
 NEW_TOKENS = 48
@@ -250,8 +251,9 @@ def clients(address: str, dictionary: Dictionary, asked: list[str], n: int) -> f
 def with_clients(address: str, dictionary: Dictionary, loaded: Loaded, get: Callable[[], None]) -> tuple[float, float]:
     """Calls a second of CLIENTS clients at once, and the 95th percentile of a page's seconds meanwhile."""
     asked = texts(loaded, CLIENTS * EACH, seed=1)
-    seconds = clients(address, dictionary, asked, CLIENTS)  # without anybody browsing
-    loading = threading.Thread(target=clients, args=(address, dictionary, asked * 3, CLIENTS))
+    time.sleep(BROWSES)
+    seconds = clients(address, dictionary, asked, CLIENTS)
+    loading = threading.Thread(target=clients, args=(address, dictionary, asked * 2, CLIENTS))
     loading.start()
     time.sleep(CLIENTS_START)
     pages: list[float] = []

@@ -100,13 +100,14 @@ def _reduce(acts: Tensor, piece: Piece) -> KeptActivations:
 
     k = min(piece.top_k, n_features)
     top_features, top_values = np.zeros((n_tokens, k), np.int64), np.zeros((n_tokens, k), np.float32)
-    order = np.lexsort((features, -values, tokens))
+    # Sorts are stable, and what fired stands in the order of tokens, and of features within each.
+    order = np.lexsort((-values, tokens))
     rank = np.arange(len(order)) - np.searchsorted(tokens, tokens)  # tokens ascend, in this order too
     strong = rank < k
     top_features[tokens[strong], rank[strong]] = features[order][strong]
     top_values[tokens[strong], rank[strong]] = values[order][strong]
 
-    order = np.lexsort((tokens, -values, features))
+    order = np.lexsort((-values, features))
     firsts = np.flatnonzero(np.diff(features[order], prepend=-1))  # of each feature, its peak
     return KeptActivations(
         top_features=top_features,

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-GAP = 0.003  # seconds between two answers, while somebody browses
-BROWSES = 1.0  # seconds that somebody is taken to browse after having asked for something
+GAP = 0.006  # seconds between two answers, while somebody browses
+BROWSES = 0.25  # seconds that somebody is taken to browse after having asked for something: a page and its parts
 
 
 class Turn:
