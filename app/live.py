@@ -70,7 +70,7 @@ class LiveText:
     """A text run through model and SAE now.
 
     ranked: the first features over the whole text, by the ranking asked; of_first: the activation of the first of them
-    at every token, where that was asked for and a feature fires
+    at every token, where that was asked for, a feature fires, and not too much does
     """
 
     text: str

@@ -42,7 +42,7 @@ class KeptActivations:
     top_features, top_values: (n_tokens, k), strongest first, 0 where fewer fire; followed: (n_tokens, n_followed)
     features: (n_firing,), ascending; of each of these, in peaks, places, sums and counts: its largest activation, the
     token of that (the first of equals), the sum over tokens, and how many tokens it is active on
-    firings: None where they were not asked for
+    firings: None where they were not asked for, or of a text with too many
     """
 
     top_features: Ids
@@ -94,13 +94,13 @@ def joined(windows: Sequence[KeptActivations]) -> KeptActivations:
 
 def _joined_firings(windows: Sequence[Firings | None], firsts: Sequence[int]) -> Firings | None:
     """firsts: of each window, its first token's place in the text."""
-    asked = [(window, first) for window, first in zip(windows, firsts, strict=False) if window is not None]
-    if not asked:
+    every = [window for window in windows if window is not None]
+    if len(every) < len(windows):
         return None
     return Firings(
-        np.concatenate([window.tokens + first for window, first in asked]),
-        np.concatenate([window.features for window, _ in asked]),
-        np.concatenate([window.values for window, _ in asked]),
+        np.concatenate([window.tokens + first for window, first in zip(every, firsts, strict=False)]),
+        np.concatenate([window.features for window in every]),
+        np.concatenate([window.values for window in every]),
     )
 
 

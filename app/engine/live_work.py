@@ -5,6 +5,7 @@ Each method does one call; the server's side of it, with what is asked checked, 
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from app.domain import Dictionary
@@ -63,10 +64,11 @@ class LiveWork:
         texts: Sequence[str],
         top_k: int,
         followed: Sequence[int],
-        firings: bool,
+        most_firings: int,
     ) -> list[RunText]:
+        """most_firings: keep all that fires, until so much has; then none of it."""
         with self.models.use(dictionary, patience) as loaded:
-            return self._run(loaded, texts, patience, top_k, followed, firings)
+            return self._run(loaded, texts, patience, top_k, followed, most_firings)
 
     def separate(
         self, patience: Patience, dictionary: Dictionary, having: Sequence[str], lacking: Sequence[str], n: int
@@ -122,7 +124,7 @@ class LiveWork:
         patience: Patience,
         top_k: int,
         followed: Sequence[int] = (),
-        firings: bool = False,
+        most_firings: int = 0,
     ) -> list[RunText]:
         from app.engine import activations
         from app.engine.tokens import windows
@@ -138,16 +140,19 @@ class LiveWork:
                 raise Invalid(f"The text {text[:40]!r} holds no token for this model; type a sentence.")
         most = activations.most_tokens(loaded)
         kept: list[KeptActivations] = []
-        whole = activations.Piece([window for its in cut for window in its], top_k, followed, firings)
+        whole = activations.Piece([window for its in cut for window in its], top_k, followed)
+        n_firings = 0
         for piece in activations.pieces(whole, most):
-            kept += self.thread.run_together(
+            found = self.thread.run_together(
                 patience,
                 ("activations", id(loaded.model), id(loaded.sae), loaded.hook, loaded.bos),
-                piece,
+                replace(piece, firings=n_firings < most_firings),
                 piece.n_tokens,
                 most,
                 run,
             )
+            n_firings += sum(len(window.firings.values) for window in found if window.firings is not None)
+            kept += found
         rest = iter(kept)
         return [
             RunText(

@@ -64,16 +64,15 @@ class Runtime:
         followed: Sequence[int],
         ranking: Ranking,
         patience: Patience,
-        along_first: bool = False,
+        most_firings: int = 0,
     ) -> list[LiveText]:
-        """Each text's strongest features per token and overall; along_first: and the first of these at every token.
-
-        Raises Invalid, Busy, Unavailable.
+        """Each text's strongest features per token and overall, and the first of these at every token, if no more than
+        about so much fires. Raises Invalid, Busy, Unavailable.
         """
         from app.engine.live_texts import live_text
 
-        # Which comes first is known when the model has run, so then all that fires is kept.
-        found = self.run_texts(dictionary, texts, top_k, followed, patience, firings=along_first)
+        # Which comes first is known when the model has run, so all that fires is kept till then.
+        found = self.run_texts(dictionary, texts, top_k, followed, patience, most_firings)
         return [live_text(text, run, followed, scales, ranking) for text, run in zip(texts, found, strict=True)]
 
     def run_texts(
@@ -83,13 +82,13 @@ class Runtime:
         top_k: int,
         followed: Sequence[int],
         patience: Patience,
-        firings: bool = False,
+        most_firings: int = 0,
     ) -> "list[RunText]":
         """What `activations` is made of. Raises as it does."""
         check_features(dictionary, followed)
         with self.admitted(dictionary, texts):
             found: list[RunText] = self.process.call(
-                patience, "activations", dictionary, texts, top_k, followed, firings
+                patience, "activations", dictionary, texts, top_k, followed, most_firings
             )
         return found
 

@@ -25,6 +25,7 @@ from app.store.features import get_summaries
 router = APIRouter(dependencies=[needs(Role.READ), live_page("text")])
 A_TOKEN = 10  # features, and next tokens, shown for one token
 MOST_FOLLOWED = 30  # rows of the table of followed features
+MOST_FIRINGS = 2**17  # of a text that are kept: a dense dictionary's on a long text would be a gigabyte
 EXAMPLES = (
     "The goalkeeper tipped the ball over the bar, and the crowd went silent.",
     "Add the onions to the pan and stir until they turn golden.",
@@ -177,7 +178,9 @@ def show_live(
     return render("live.html", page, 200 if problem is None else 422)
 
 
-def run(models: Runtime, scales: Scales, asked: Asked, patience: Patience) -> LiveText:
+def run(
+    models: Runtime, scales: Scales, asked: Asked, patience: Patience, most_firings: int = MOST_FIRINGS
+) -> LiveText:
     """The text's activations, at every token those of the features followed, and last of the one asked to shade it."""
     followed = asked.follow if asked.feature is None else (*asked.follow, asked.feature)
     (found,) = models.activations(
@@ -188,9 +191,13 @@ def run(models: Runtime, scales: Scales, asked: Asked, patience: Patience) -> Li
         followed,
         asked.by,
         patience,
-        along_first=asked.feature is None,
+        most_firings if asked.feature is None else 0,
     )
-    return found
+    if asked.feature is not None or found.of_first or not found.ranked:
+        return found
+    # So much fires that it was not kept: the text runs once more, with its first feature followed.
+    again = run(models, scales, replace(asked, feature=found.ranked[0].peak.index), patience)
+    return replace(again, of_first=[token.followed[-1].activation for token in again.tokens])
 
 
 def shading_of(found: LiveText, asked: Asked) -> Shading:

@@ -5,7 +5,9 @@ import pytest
 from fastapi.testclient import TestClient
 from selectolax.lexbor import LexborHTMLParser
 
+from app.engine.patience import Patience
 from app.main import create_app
+from app.pages.live import MOST_FIRINGS, Asked, run, shading_of
 from app.settings import Settings
 from tests.conftest import Indexed
 
@@ -43,6 +45,17 @@ def test_the_text_is_shaded_by_the_first_feature_as_where_it_is_asked_for(browse
     ]
     assert shades[0] == shades[1]
     assert any(shades[0])
+
+
+def test_a_text_on_which_too_much_fires_to_keep_it_is_shaded_the_same(indexed: Indexed, client: TestClient) -> None:
+    asked = Asked(indexed.dictionary, "The match and the serve, " * 150, follow=(7,))  # more than one piece's tokens
+    state = client.app.state  # type: ignore[attr-defined]  # a FastAPI, not any ASGI app
+    with state.database.read() as session:
+        scales = state.scales.of(session, indexed.dictionary)
+    once, again = (run(state.runtime, scales, asked, Patience(60), most) for most in (MOST_FIRINGS, 1))
+    assert shading_of(again, asked).feature == shading_of(once, asked).feature
+    assert list(shading_of(again, asked).activations) == pytest.approx(shading_of(once, asked).activations, abs=1e-5)
+    assert any(shading_of(again, asked).activations)
 
 
 def test_a_feature_can_be_followed_and_a_token_chosen(browse: Any) -> None:
