@@ -38,7 +38,8 @@ async def read_session(request: Request) -> AsyncIterator[Session]:
         try:
             yield session
         finally:
-            if not database.is_sqlite:  # its end is a message to another machine, which nobody else should wait for
+            # Its end is a message to another machine, which nobody else should wait for.
+            if not database.is_sqlite and session.in_transaction():
                 await run_in_threadpool(session.close)
 
 

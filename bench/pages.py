@@ -32,7 +32,7 @@ from app.store.database import Database
 from app.store.dictionaries import get_dictionary, list_dictionaries
 from app.store.feature_order import Sort
 from app.store.labels import add_label
-from bench.synthetic import Synthetic, make_synthetic, write_synthetic
+from bench.synthetic import TOPICS, Synthetic, make_synthetic, write_synthetic
 
 ID = "made-up"
 SENTENCES = 100_000
@@ -114,6 +114,7 @@ def pages(made: Synthetic) -> dict[str, Address]:
         "list promotes": lambda draw: f"{path}?promotes={word(draw)}&sort=-max_activation",
         "list density": lambda draw: f"{path}?min_density={draw.uniform(0.0001, 0.01):.5f}&max_density=1",
         "list max": lambda draw: f"{path}?min_max_activation={draw.uniform(1, 39):.2f}",
+        "list about": lambda draw: f"{path}?about=topic+{draw.randrange(TOPICS)}&sort=-topic",
         "list alive": lambda _draw: f"{path}?alive=yes&sort=density",
         "list labelled": lambda _draw: f"{path}?labelled=yes&sort=label",
         "random": lambda _draw: f"{path}/random",

@@ -69,22 +69,31 @@ def kept(show: Callable[P, HTMLResponse]) -> Callable[P, HTMLResponse]:
     @wraps(show)
     def shown(*args: P.args, **asked: P.kwargs) -> HTMLResponse:
         session: Any = asked["session"]
-        pages, database = kept_pages_of(session)
-        visit = current_visit()
-        if not pages.most or not _is_the_same_each_time(visit, asked.get("dictionary_id")):
-            return show(*args, **asked)
-        said = (value for value in asked.values() if not isinstance(value, Session | Runtime))
-        key = (show.__module__, show.__qualname__, visit.person, visit.signs_in, *said)
-        version = database.version()
-        page = pages.find(key, version)
-        if page is not None:
-            return HTMLResponse(page)
-        made = show(*args, **asked)
-        if made.status_code == 200:
-            pages.keep(key, version, bytes(made.body))
-        return made
+        try:
+            return _found_or_made(session, show, args, asked)
+        finally:
+            session.close()  # here, where the thread is the handler's: another one would take longer than a query
 
     return shown
+
+
+def _found_or_made(
+    session: Session, show: Callable[..., HTMLResponse], args: tuple[Any, ...], asked: dict[str, Any]
+) -> HTMLResponse:
+    pages, database = kept_pages_of(session)
+    visit = current_visit()
+    if not pages.most or not _is_the_same_each_time(visit, asked.get("dictionary_id")):
+        return show(*args, **asked)
+    said = (value for value in asked.values() if not isinstance(value, Session | Runtime))
+    key = (show.__module__, show.__qualname__, visit.person, visit.signs_in, *said)
+    version = database.version()
+    page = pages.find(key, version)
+    if page is not None:
+        return HTMLResponse(page)
+    made = show(*args, **asked)
+    if made.status_code == 200:
+        pages.keep(key, version, bytes(made.body))
+    return made
 
 
 def kept_pages_of(session: Session) -> tuple[KeptPages, Database]:

@@ -46,7 +46,7 @@ class Database:
             if parsed.get_backend_name() == "sqlite" and parsed.database:
                 _check_folder(Path(parsed.database))
             self.name = _name(parsed)
-            self.engine = _open(parsed, READERS, read_seconds)
+            self.engine = _open(parsed, READERS, read_seconds, "REPEATABLE READ")
             # Writers have connections of their own: who reads and then writes never waits for another who does.
             self._writers = _open(parsed, WRITERS, None)
             self._watching = _open(parsed, 1, None)
@@ -56,8 +56,6 @@ class Database:
         self._watch_lock = Lock()
         self._turns = Turns()
         self.is_sqlite = self.engine.dialect.name == "sqlite"
-        reads = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        self._reading = self.engine.execution_options(**reads)
         self._writing = self._writers.execution_options(writes=True)
         with self.errors():
             self._prepare()
@@ -72,7 +70,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one state of the database for as long as it lives."""
-        with self.errors(), Session(self._reading) as session:
+        with self.errors(), Session(self.engine) as session:
             yield session
 
     @contextmanager
@@ -206,7 +204,8 @@ def _check_folder(file: Path) -> None:
         raise Invalid(f"{file} is a folder; give the path of a database file with --db.")
 
 
-def _open(url: URL, connections: int, seconds: int | None) -> Engine:
+def _open(url: URL, connections: int, seconds: int | None, isolation: str | None = None) -> Engine:
+    """isolation: of PostgreSQL, for connections that only read. It goes with them: to set it each time takes longer."""
     backend = url.get_backend_name()
     if backend not in ("sqlite", "postgresql"):
         raise ArgumentError("Featurescope runs on SQLite and PostgreSQL")
@@ -222,6 +221,7 @@ def _open(url: URL, connections: int, seconds: int | None) -> Engine:
     engine = create_engine(
         url,
         connect_args=arguments,
+        isolation_level=isolation if backend == "postgresql" else None,
         json_serializer=_compact_json,
         hide_parameters=True,
         pool_size=connections,
@@ -233,7 +233,7 @@ def _open(url: URL, connections: int, seconds: int | None) -> Engine:
     if backend == "sqlite":
         _prepare_sqlite(engine, seconds)
     else:
-        _prepare_postgresql(engine)
+        _prepare_postgresql(engine, is_reading=isolation is not None)
     return engine
 
 
@@ -266,8 +266,13 @@ def _prepare_sqlite(engine: Engine, seconds: int | None) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes", False) else "BEGIN")
 
 
-def _prepare_postgresql(engine: Engine) -> None:
+def _prepare_postgresql(engine: Engine, is_reading: bool) -> None:
     """The same queue of writers as in SQLite, by a lock that goes with the transaction."""
+    if is_reading:
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: Any, _record: ConnectionPoolEntry) -> None:
+            connection.read_only = True
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

@@ -131,7 +131,7 @@ _SHOWING = select(SearchedSentenceRow.features).where(
 
 def _read_packed(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, PackedExamples]:
     """By index; a feature without any example has none."""
-    rows = rows_of_build(session, _PACKED, {"dictionary": dictionary.key, "numbers": indices})
+    rows = rows_of_build(session, _PACKED, {"dictionary": dictionary.key, "numbers": indices}).all()
     return {index: PackedExamples(packed) for index, packed in rows}
 
 
@@ -140,7 +140,7 @@ def _read_sentences(session: Session, dictionary: Dictionary, numbers: Collectio
     if not numbers:
         return {}
     asked = {"dictionary": dictionary.key, "numbers": list(numbers)}
-    return {row[0]: row for row in rows_of_build(session, _SENTENCES, asked)}
+    return {row[0]: row for row in rows_of_build(session, _SENTENCES, asked).all()}
 
 
 def _to_example(group: Group, rank: int, found: PackedExample, sentences: Mapping[int, Any]) -> Example:

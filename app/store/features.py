@@ -52,7 +52,7 @@ def get_feature(session: Session, dictionary: Dictionary, index: int, n_neighbor
     near = [group[:n_neighbors] for group in statistics.neighbors]
     others = sorted({other for group in near for other, _ in group})
     asked = {"dictionary": dictionary.key, "dictionary_id": dictionary.id, "indices": [index, *others]}
-    names = {named[0]: named for named in rows_of_build(session, _NAMED, asked)}
+    names = {named[0]: named for named in rows_of_build(session, _NAMED, asked).all()}
     neighbors = [[_to_neighbor(names[other], value) for other, value in group] for group in near]
     return Feature(
         index=index,
@@ -77,13 +77,13 @@ def _to_neighbor(named: Any, value: float) -> Neighbor:
 def feature_names(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, str]:
     """What features are called, by index; those without a label are left out."""
     asked = {"dictionary_id": dictionary.id, "indices": indices}
-    return {row[0]: row[1] for row in rows_of_build(session, _NAMES, asked)}
+    return {row[0]: row[1] for row in rows_of_build(session, _NAMES, asked).all()}
 
 
 def get_summaries(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, FeatureSummary]:
     """What lists show of these features, by index."""
     names = feature_names(session, dictionary, indices)
-    rows = rows_of_build(session, _SUMMARIES, {"dictionary": dictionary.key, "indices": indices})
+    rows = rows_of_build(session, _SUMMARIES, {"dictionary": dictionary.key, "indices": indices}).all()
     return {row[0]: to_summary(row, names.get(row[0]), dictionary.n_tokens) for row in rows}
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Select,
     Text,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     select,
     table,
     text,
+    union_all,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
@@ -32,7 +34,7 @@ from app.store.tables import LabelRow, VocabularyRow
 from app.store.words import tsvector_text
 
 TRIGRAM = 3  # characters; a shorter piece is looked for at the beginning of words alone
-_SENTENCE_WORDS = table("sentence_words", column("rowid"), column("text"), column("metadata"))
+_SENTENCE_WORDS = table("sentence_words", column("rowid", BigInteger), column("text"), column("metadata"))
 _LABEL_WORDS = table("label_words", column("rowid"))
 _WORD_PIECES = table("word_pieces", column("rowid"))
 _PIECES_READ = 1000  # words that hold a piece, of which the earliest learnt are taken
@@ -78,14 +80,27 @@ def take_words(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
         session.execute(text(into + "VALUES ('delete', :rowid, :text, :metadata)"), list(rows))
 
 
-def matching_sentences(on_postgresql: bool, column: str, sought: str, first: int, last: int) -> Select[Any]:
+def matching_sentences(
+    on_postgresql: bool, column: str, sought: str, first: int, last: int, few: int | None
+) -> Select[Any]:
     """The lowest rowids from `first` to `last` whose column holds what is sought.
 
-    To be built once, and executed with a Sought's text under the name `sought`, and how many rowids under `read`.
+    few: how many PostgreSQL finds before it walks, where any of several words will do; None: as it likes. To be built
+    once, and executed with a Sought's text under the name `sought`, and how many rowids under `read`.
     """
     rowid = _SENTENCE_WORDS.c.rowid
     holds = _holds(on_postgresql, "sentence_words", _SENTENCE_WORDS.c[column], bindparam(sought, type_=Text))
-    return select(rowid).where(holds, rowid.between(first, last)).order_by(rowid).limit(bindparam("read"))
+    walked = select(rowid).where(holds, rowid.between(first, last)).order_by(rowid).limit(bindparam("read"))
+    if few is None or not on_postgresql:
+        return walked
+    # PostgreSQL takes each word that it does not know for one that every 200th sentence has, and then rather walks all
+    # sentences than finds those with any of several. So a few are found in any order; where there are more, it walks.
+    found = select(rowid).where(holds, (rowid + 0).between(first, last)).limit(few).cte()
+    found = found.prefix_with("MATERIALIZED", dialect="postgresql")
+    n = select(func.count()).select_from(found).scalar_subquery()
+    rest = walked.where(n >= few).subquery()
+    both = union_all(select(found.c.rowid).where(n < few), select(rest.c.rowid)).subquery()
+    return select(both.c.rowid).order_by(both.c.rowid).limit(bindparam("read"))
 
 
 def matching_labels(on_postgresql: bool, *columns: Any) -> Select[Any]:

@@ -30,7 +30,7 @@ def list_labels(session: Session, dictionary: Dictionary, index: int) -> list[La
     """A feature's labels, the one that it is called by first. Raises NotFound for the feature."""
     check_feature(dictionary, index)
     asked = {"dictionary_id": dictionary.id, "feature": index}
-    found: list[Any] = list(rows_of_build(session, _SHOWN, asked))
+    found: list[Any] = list(rows_of_build(session, _SHOWN, asked).all())
     rows = sorted(found, key=rank, reverse=True)
     starred_by = _starred_by(session, [row.id for row in rows])
     return [_to_label(row, starred_by.get(row.id, ())) for row in rows]

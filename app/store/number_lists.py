@@ -6,7 +6,7 @@ statements, 70 kB each where a live text asks for hundreds of features, and none
 
 import json
 from collections.abc import Collection
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Dialect, Integer, Text, TypeDecorator, bindparam
 from sqlalchemy.ext.compiler import compiles
@@ -17,32 +17,35 @@ from sqlalchemy.sql.functions import GenericFunction
 
 def among(column: InstrumentedAttribute[int], parameter: str) -> ColumnElement[bool]:
     """parameter: the name under which the statement is given a collection of int."""
-    return column.op("IN", is_comparison=True)(_NumbersOf(bindparam(parameter, type_=_NumberList)))
+    return cast(ColumnElement[bool], _Among(column, bindparam(parameter, type_=_NumberList)))
 
 
 class _NumberList(TypeDecorator[Collection[int]]):
-    """Sent as JSON, which both databases can read."""
+    """Sent as JSON to SQLite, and as an array's text to PostgreSQL."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Collection[int] | None, _: Dialect) -> str:
-        return json.dumps(list(value or ()))
+    def process_bind_param(self, value: Collection[int] | None, dialect: Dialect) -> str:
+        listed = json.dumps(list(value or ()))
+        return f"{{{listed[1:-1]}}}" if dialect.name == "postgresql" else listed
 
 
-class _NumbersOf(GenericFunction[int]):
-    type = Integer()
+class _Among(GenericFunction[int]):
+    """Of a column and a parameter."""
+
+    type = Integer()  # SQLAlchemy compares a boolean one with 1 in SQLite, which then uses no index
     inherit_cache = True
 
 
-@compiles(_NumbersOf, "sqlite")
-def _in_sqlite(element: _NumbersOf, compiler: SQLCompiler, **options: Any) -> str:
-    place = compiler.process(element.clauses, **options)
-    return f"(SELECT value FROM json_each({place}))"  # noqa: S608  # a bound parameter's place, never its value
+@compiles(_Among, "sqlite")
+def _in_sqlite(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    column, place = (compiler.process(part, **options) for part in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({place}))"  # noqa: S608  # a bound parameter's place, never its value
 
 
-@compiles(_NumbersOf, "postgresql")
-def _in_postgresql(element: _NumbersOf, compiler: SQLCompiler, **options: Any) -> str:
-    place = compiler.process(element.clauses, **options)
-    listed = f"json_array_elements_text(CAST({place} AS json))"
-    return f"(SELECT CAST(value AS integer) FROM {listed})"  # noqa: S608  # a bound parameter's place, never its value
+@compiles(_Among, "postgresql")
+def _in_postgresql(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    # An array: rows of a function, as SQLite has them, are planned and joined in longer than it is looked through.
+    column, place = (compiler.process(part, **options) for part in element.clauses)
+    return f"{column} = ANY (CAST({place} AS integer[]))"

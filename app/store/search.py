@@ -29,6 +29,7 @@ from app.store.tables import FIRES, FeatureTokenRow, LabelRow, SearchedSentenceR
 
 READ = 500  # sentences, labels and tokens that one search reads of each kind
 READ_OF_EACH = 100  # of each dictionary at least, where a search goes over many
+FEW = 4000  # sentences that are sooner found and sorted than looked for in their order
 OTHER_WORDS = 24  # of the vocabulary that may stand for what was typed, of each sort
 
 
@@ -180,7 +181,8 @@ def _sentences_showing(on_postgresql: bool, keys: Sequence[int], n_pieces: int) 
         for kind in (TEXT, METADATA):
             for piece in range(n_pieces):
                 ends = first_place(key), first_place(key + 1) - 1
-                matching = matching_sentences(on_postgresql, KINDS[kind], _name(kind, piece), *ends).subquery()
+                named = KINDS[kind], _name(kind, piece)
+                matching = matching_sentences(on_postgresql, *named, *ends, FEW if piece else None).subquery()
                 columns = (*(literal_column(str(n)) for n in (kind, key, piece)), chosen.id, chosen.features)
                 parts.append(select(*columns).select_from(matching).join(chosen, chosen.id == matching.c.rowid))
     return union_all(*parts)

@@ -17,8 +17,11 @@ from app.settings import database_url as database_url_of
 from app.store.database import Database
 from app.store.dictionaries import get_dictionary
 from app.store.examples import list_examples
+from app.store.full_text import Sought, is_postgresql, matching_sentences
 from app.store.labels import add_label, set_star
 from app.store.search import search
+from app.store.search_index import first_place
+from app.store.search_query import parse_query
 from app.store.write import remove_dictionary
 from tests.conftest import Indexed, index_into
 from tests.tiny import Tiny
@@ -52,6 +55,21 @@ def test_exactly_the_features_with_such_an_example_are_found(database: Database,
     assert counts
     for hit in hits:
         assert word.casefold() in [hit.snippet[start:end].casefold() for start, end in hit.marks]
+
+
+def test_sentences_are_the_same_whether_found_or_walked(database: Database) -> None:
+    """PostgreSQL finds a few first; SQLite has one way."""
+    query = parse_query("the").loosened({parse_query("the").wanted[0]: ["and", "tennis", "match"]})
+    with database.read() as session:
+        key = get_dictionary(session, "tiny").key
+        sought, on_postgresql = Sought("text", query).text(session), is_postgresql(session)
+        found = []
+        for few in (None, 1, 5, 1000):
+            where = first_place(key), first_place(key + 1) - 1
+            statement = matching_sentences(on_postgresql, "text", "sought", *where, few)
+            found.append(session.scalars(statement, {"sought": sought, "read": 7}).all())
+    assert found == 4 * [sorted(found[0])]
+    assert len(found[0]) == 7
 
 
 def test_a_word_of_one_letter_is_a_word_first(database: Database) -> None:
