@@ -25,6 +25,8 @@ TOKENS = (
     "\n\n\n\n",
 )
 LABEL = ("<構造> & “解析” of 'dense' features " * 40)[:MAX_TEXT]
+SHARED = 5  # examples of most features, which are about what these sentences alone have
+TOPIC = {"topic": "“&値”" * 25}
 METADATA = {f"field {i}": f"“value” {i} & " + "長い値" * 200 for i in range(8)}
 
 
@@ -35,7 +37,8 @@ def write_heavy(database: Database) -> None:
     for number in range(N_SENTENCES):
         text = "".join(tokens)
         boundaries = pack_lengths(len(token) for token in tokens)
-        writer.add_sentences([SentenceValues(number, text, boundaries, METADATA, number, 0)])
+        metadata = METADATA | TOPIC if number < SHARED else METADATA
+        writer.add_sentences([SentenceValues(number, text, boundaries, metadata, number, 0)])
     writer.add_features(_features())
     writer.add_examples(_examples())
     writer.index_words()
@@ -118,7 +121,7 @@ def _features() -> FeatureBlock:
 def _examples() -> ExampleBlock:
     """The first two features have every group in full, the others some of the strongest."""
     each = [(group, EACH) for group in range(len(Group))]
-    of_feature = [each if feature < 2 else [(0, 5)] for feature in range(N_FEATURES)]
+    of_feature = [each if feature < 2 else [(0, SHARED)] for feature in range(N_FEATURES)]
     rows = [
         (feature, group, rank) for feature, groups in enumerate(of_feature) for group, n in groups for rank in range(n)
     ]

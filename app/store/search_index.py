@@ -4,10 +4,12 @@ They are put in the order of how strongly they are shown (those that are the str
 so that a search which reads no further than its first thousand has read the examples that matter most.
 """
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sqlalchemy import and_, delete, insert, select
 from sqlalchemy.orm import Session
 
@@ -17,7 +19,7 @@ from app.store.tables import DictionaryRow, FeatureExamplesRow, LabelRow, Search
 from app.store.topic_index import note_topics
 from app.store.words import spaced
 
-if TYPE_CHECKING:  # numpy is loaded by builds alone
+if TYPE_CHECKING:
     from app.store.example_packing import StrongestExamples
 
 ROWS_A_TRANSACTION = 10_000
@@ -92,11 +94,14 @@ def strongest_examples(session: Session, key: int) -> "StrongestExamples":
     from app.store.example_packing import StrongestExamples
 
     row = FeatureExamplesRow
-    found: list[tuple[int, int, int]] = []
+    sentences, features, ranks = array("q"), array("q"), array("q")  # millions: as tuples they take half a gigabyte
     query = select(row.feature, row.packed).where(row.dictionary == key).execution_options(yield_per=ROWS_A_TRANSACTION)
     for feature, packed in session.execute(query):
-        found += ((sentence, feature, rank) for rank, sentence in enumerate(PackedExamples(packed).strongest))
-    return StrongestExamples.of(found)
+        strongest = PackedExamples(packed).strongest
+        sentences.extend(strongest)
+        features.extend([feature] * len(strongest))
+        ranks.extend(range(len(strongest)))
+    return StrongestExamples(*(np.array(numbers, np.int64) for numbers in (sentences, features, ranks)))
 
 
 def _pieces(transaction: Transaction, key: int) -> Iterator[Sequence[dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,7 +14,7 @@ from app.store.tables import FeatureTopicRow, TopicRow
 from app.store.visible import rows_of_build
 from app.store.words import spaced
 
-OFFERED = 100  # topics that a list names
+OFFERED, BYTES = 100, 2000  # topics that a list names, and what they may weigh
 _OFFERED = (
     select(TopicRow.value)
     .where(TopicRow.dictionary == bindparam("dictionary"))
@@ -25,10 +26,12 @@ _READ: "WeakKeyDictionary[object, dict[tuple[int, datetime], Sequence[str]]]" = 
 
 
 def list_topics(session: Session, dictionary: Dictionary) -> Sequence[str]:
-    """Their values, those that most features are about first; none beyond OFFERED."""
+    """Their values, those that most features are about first; no more than OFFERED and BYTES allow."""
     read, build = _READ.setdefault(session.get_bind(), {}), (dictionary.key, dictionary.created_at)
     if build not in read:
-        read[build] = [value for (value,) in rows_of_build(session, _OFFERED, {"dictionary": dictionary.key})]
+        values = [value for (value,) in rows_of_build(session, _OFFERED, {"dictionary": dictionary.key})]
+        ends = accumulate(len(value.encode("utf-8", "surrogatepass")) for value in values)
+        read[build] = [value for value, end in zip(values, ends, strict=True) if end <= BYTES]
     return read[build]
 
 

@@ -15,7 +15,15 @@ from tests.pages.test_weight import MOST_HTML
 D = "/dictionaries/heavy"
 MANY_LABELS = f"{D}/features/0"
 PAGES = (
-    *("/", D, f"{D}?view=cards", f"{D}?sort=-density", f"{D}?q=dense&min_density=1", f"{D}/exchange"),
+    *(
+        "/",
+        D,
+        f"{D}?view=cards",
+        f"{D}?sort=-density",
+        f"{D}?q=dense&min_density=1",
+        f"{D}?about=値&sort=-topic",
+        f"{D}/exchange",
+    ),
     *(f"{D}/features/1{looked_at}" for looked_at in ("", "?view=line", "?view=full&spaces=shown&heat=sentence")),
     *(f"{D}/features/1?group={group}" for group in ("interval-3", "contrast", "silent")),
     *(f"{MANY_LABELS}{more}" for more in ("", "?view=full", "/labels", "/labels?after=15", "/copy")),
