@@ -1,9 +1,8 @@
 """Trains the demo's SAE: BatchTopK on one site of the language model, saved as a SAELens jumprelu.
 
 python recipes/train_sae.py --model FOLDER --hook blocks.5.hook_attn_out --prose FOLDER --out FOLDER
-Two parts, in one file: features that explain what tells sentences apart, trained where directions are weighed by that
-(--context), and fewer that explain whatever the first leave, in the site's own units. What is about more than the token
-comes from the first part, most of what is explained from the second.
+Two parts, in one file: features trained where loud and quiet directions are levelled (--whiten), or weighed by how much
+they tell sentences apart (--context), and fewer that explain whatever the first leave, in the site's own units.
 BatchTopK: Bussmann et al. 2024, arXiv 2412.06410; auxiliary loss for dead features: Gao et al. 2024, arXiv 2406.04093.
 """
 
@@ -169,12 +168,12 @@ def main() -> None:
     parser.add_argument("--prose", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, default=Path("demo/corpus.jsonl"))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--features", type=int, nargs=2, default=[832, 192], help="of the first part, of the second")
-    parser.add_argument("--k", type=int, nargs=2, default=[17, 14], help="that fire on a token, of either part")
-    parser.add_argument("--steps", type=int, nargs=2, default=[1000, 800], help="of either part")
+    parser.add_argument("--features", type=int, nargs=2, default=[960, 64], help="of the first part, of the second")
+    parser.add_argument("--k", type=int, nargs=2, default=[22, 5], help="that fire on a token, of either part")
+    parser.add_argument("--steps", type=int, nargs=2, default=[4000, 800], help="of either part")
     parser.add_argument("--tokens", type=float, default=400e3)
-    parser.add_argument("--whiten", type=float, default=0.0, help="how far loud and quiet directions are levelled")
-    parser.add_argument("--context", type=float, default=0.7, help="how much directions of whole sentences count more")
+    parser.add_argument("--whiten", type=float, default=0.5, help="how far loud and quiet directions are levelled")
+    parser.add_argument("--context", type=float, default=0.0, help="how much directions of whole sentences count more")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
