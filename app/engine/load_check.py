@@ -40,7 +40,12 @@ class Fit:
 
     @property
     def cost(self) -> float:
-        """The share of variance left times the root of L0: firing more always explains more, even by mistake."""
+        """The share of variance left times the root of L0: firing more always explains more, even by mistake.
+
+        Without bound where nothing is explained: an SAE that never fires would cost nothing.
+        """
+        if self.explained_variance <= 0:
+            return math.inf
         return (1 - self.explained_variance) * math.sqrt(self.l0)
 
 
