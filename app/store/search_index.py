@@ -7,6 +7,7 @@ so that a search which reads no further than its first thousand has read the exa
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,10 +40,18 @@ def key_of(id: Any) -> Any:
 
 
 def index_words(transaction: Transaction, key: int, strongest: "Sequence[StrongestExamples]") -> None:
-    """Makes a build's examples findable, in transactions that others need not wait long for."""
-    with transaction() as session:
-        _choose(session, key, strongest)
-    index_chosen(transaction, key)
+    """Makes a build's examples findable, in transactions that others need not wait long for.
+
+    A sentence and its words come in the same one: a build that dies leaves none whose words are not there, since to
+    take out what was never put in would damage the index.
+    """
+    chosen = _chosen(key, strongest)
+    while some := list(islice(chosen, ROWS_A_TRANSACTION)):
+        with transaction() as session:
+            session.execute(insert(SearchedSentenceRow), some)
+            rows = _rows(session, key, some[0]["id"] - 1)
+            put_words(session, rows)
+            learn_words(session, _vocabulary(rows))
 
 
 def index_chosen(transaction: Transaction, key: int) -> None:
@@ -78,15 +87,11 @@ def searched_metadata(details: Mapping[str, Any]) -> str:
     return "\n".join(str(value) for value in details.values() if value is not None)
 
 
-def _choose(session: Session, key: int, strongest: "Sequence[StrongestExamples]") -> None:
+def _chosen(key: int, strongest: "Sequence[StrongestExamples]") -> Iterator[dict[str, Any]]:
     from app.store.example_packing import joined
 
-    rows = [
-        {"id": first_place(key) + place, "sentence": sentence, "features": features}
-        for place, (sentence, features) in enumerate(joined(strongest).by_sentence(), 1)
-    ]
-    if rows:
-        session.execute(insert(SearchedSentenceRow), rows)
+    for place, (sentence, features) in enumerate(joined(strongest).by_sentence(), 1):
+        yield {"id": first_place(key) + place, "sentence": sentence, "features": features}
 
 
 def strongest_examples(session: Session, key: int) -> "StrongestExamples":
@@ -109,14 +114,19 @@ def _pieces(transaction: Transaction, key: int) -> Iterator[Sequence[dict[str, A
     last = first_place(key)
     while True:
         with transaction() as session:
-            rows = [
-                {"rowid": id, "text": spaced(text), "metadata": spaced(searched_metadata(details))}
-                for id, text, details in session.execute(_with_texts(key, last))
-            ]
+            rows = _rows(session, key, last)
         if not rows:
             return
         yield rows
         last = rows[-1]["rowid"]
+
+
+def _rows(session: Session, key: int, last: int) -> list[dict[str, Any]]:
+    """Of the first searched sentences behind place `last`."""
+    return [
+        {"rowid": id, "text": spaced(text), "metadata": spaced(searched_metadata(details))}
+        for id, text, details in session.execute(_with_texts(key, last))
+    ]
 
 
 def _with_texts(key: int, last: int) -> Any:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text as sql
+from sqlalchemy.orm import Session
 
 from app.domain import Group, SearchResults
 from app.errors import Invalid
@@ -20,7 +21,7 @@ from app.store.examples import list_examples
 from app.store.full_text import Sought, is_postgresql, matching_sentences
 from app.store.labels import add_label, set_star
 from app.store.search import search
-from app.store.search_index import first_place
+from app.store.search_index import first_place, index_words, strongest_examples, unindex_words
 from app.store.search_query import parse_query
 from app.store.write import remove_dictionary
 from tests.conftest import Indexed, index_into
@@ -168,4 +169,32 @@ def test_what_is_removed_leaves_nothing_behind(tiny: Tiny, database_url: str, tm
             for index in ("sentence_words", "label_words", "word_pieces"):
                 session.execute(sql(f"INSERT INTO {index} ({index}) VALUES ('integrity-check')"))
             assert session.scalar(sql("SELECT count(*) FROM sentence_terms")) == 0
+    database.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_transactions", [0, 1, 2])
+def test_a_build_that_dies_while_it_is_made_findable_is_taken_out_whole(
+    tiny: Tiny, database_url: str, tmp_path: Path, n_transactions: int
+) -> None:
+    """To take words out of SQLite's index that were never put in would damage it."""
+    key = index_into(tiny, database_url, tmp_path / "work").key
+    database = Database(database_url_of(database_url))
+    before = find(database, "tennis")
+    with database.read() as session:
+        strongest = strongest_examples(session, key)
+    unindex_words(database.write, key)
+    left = iter(range(n_transactions))
+
+    def dying() -> contextlib.AbstractContextManager[Session]:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return database.write()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        index_words(dying, key, [strongest])
+    unindex_words(database.write, key)
+    assert find(database, "tennis", "text").hits.items == []
+    index_words(database.write, key, [strongest])
+    assert find(database, "tennis") == before
     database.close()
