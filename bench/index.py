@@ -5,8 +5,8 @@ python -m bench.index [--only small_relu ...] [--turns 3] [--dtype bfloat16] [--
 The floor is timed in the same process on the same batches, in turns with the build, best of all turns, after both did
 the first 32,768 tokens once untimed: the forward up to the hook's layer as transformers runs it, one encode product and
 torch's plain relu or topk, and the products features x vocabulary and features x features. The build is all that
-XX
-need whole forwards. With --dtype bfloat16 the build runs in it, the floor stays in float32, and what that changes in
+`featurescope index` does from token ids to the published dictionary, without the figures of quality, which need whole
+forwards. With --dtype bfloat16 the build runs in it, the floor stays in float32, and what that changes in
 the answers is printed.
 The last line is JSON: build_s, floor_s, ratio, cpu_ratio (of processor seconds over all threads: on a machine that does
 other work too, run with OMP_NUM_THREADS=1 and go by this one), peak_mb (above what was in use before the build),

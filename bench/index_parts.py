@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import app.index.batches
+import app.index.compare
 import app.index.examples
 import app.index.finish
 import app.index.reader
@@ -31,12 +32,13 @@ _PARTS: tuple[tuple[str, Any, str], ...] = (
     ("surroundings", app.index.reduce, "surround"),
     ("choose examples", app.index.reduce, "choose"),
     ("note co-activation", app.index.reduce.CoActivation, "pack"),
-    ("logits", app.index.reduce.LogitReader, "top"),
-    ("similar and opposite", app.index.reduce, "direction_neighbors"),
+    ("logits", app.index.compare.LogitReader, "top"),
+    ("similar and opposite", app.index.compare, "direction_neighbors"),
     ("co-active", app.index.reduce.CoActivation, "neighbors"),
     ("sentences", app.store.write.IndexWriter, "add_sentences"),
     ("examples, packed and stored", app.store.write.IndexWriter, "add_examples"),
-    ("features, packed and stored", app.store.write.IndexWriter, "add_features"),
+    ("features, packed", app.index.compare.FeatureBlock, "packed"),
+    ("features, stored", app.store.write.IndexWriter, "add_features"),
     ("words for search", app.store.write, "index_words"),
     ("publish", app.store.write.IndexWriter, "publish"),
 )

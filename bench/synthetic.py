@@ -55,7 +55,7 @@ def write_synthetic(database: Database, id: str, made: Synthetic) -> None:
     draw = np.random.default_rng(made.seed + 1)
     for first in range(0, made.n_features, BLOCK):
         n = min(BLOCK, made.n_features - first)
-        writer.add_features(feature_block(made, draw, first, n))
+        writer.add_features(feature_block(made, draw, first, n).packed())
         writer.add_examples(example_block(made, draw, first, n))
     writer.index_words()
     writer.publish(new, replace=True)

@@ -39,7 +39,7 @@ def write_heavy(database: Database) -> None:
         boundaries = pack_lengths(len(token) for token in tokens)
         metadata = METADATA | TOPIC if number < SHARED else METADATA
         writer.add_sentences([SentenceValues(number, text, boundaries, metadata, number, 0)])
-    writer.add_features(_features())
+    writer.add_features(_features().packed())
     writer.add_examples(_examples())
     writer.index_words()
     writer.publish(new, replace=False)

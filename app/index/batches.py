@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Any
@@ -19,6 +19,7 @@ from app.index.pieces import Placed
 from app.index.progress import say
 from app.index.reader import LEAST_POSITIONS, Reader
 from app.index.recording import Float32, Int64, UInt32
+from app.index.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -63,27 +64,25 @@ class Batches:
 
     def __init__(self, reader: Reader, with_norms: bool) -> None:
         side_by_side = reader.model.device.type == "cpu" and not hasattr(reader.model.model, "hf_device_map")
-        self._n_threads = torch.get_num_threads()
-        n = self._n_threads if side_by_side else 1
+        n = torch.get_num_threads() if side_by_side else 1
         self._readers: SimpleQueue[Reader] = SimpleQueue()
         for i in range(n):
             self._readers.put(_twin(reader) if i else reader)
         self._n_bos = len(reader.bos)
         self._with_norms = with_norms
         self._size = BatchSize(max(reader.batch_tokens // n, min(LEAST_POSITIONS, reader.batch_tokens)))
-        self._pool = ThreadPoolExecutor(n, initializer=_use_one_thread if n > 1 else None)
+        self._workers = Workers(n)
 
     def __enter__(self) -> "Batches":
+        self._workers.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """What has not begun is left out."""
-        self._pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(self._n_threads)
+    def __exit__(self, *error: object) -> None:
+        self._workers.__exit__(*error)
 
     def submit(self, chunk: ChunkTokens) -> list[Future[list[Computed]]]:
         batches = _batches(self._n_bos, self._size.tokens, chunk.lengths)
-        return [self._pool.submit(self._compute, chunk, batch) for batch in batches]
+        return [self._workers.submit(self._compute, chunk, batch) for batch in batches]
 
     def _compute(self, chunk: ChunkTokens, batch: list[int]) -> list[Computed]:
         """One, or several where the device's memory was too small. batch: which windows of the chunk."""
@@ -106,10 +105,6 @@ def _twin(reader: Reader) -> Reader:
     shared: dict[int, Any] = {id(tensor): tensor for tensor in (*model.model.parameters(), *model.model.buffers())}
     own = LanguageModel(model.name, copy.deepcopy(model.model, shared), model.tokenizer, model.family)
     return replace(reader, model=own)
-
-
-def _use_one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def _computed(reader: Reader, chunk: ChunkTokens, batch: list[int], with_norms: bool) -> Computed:

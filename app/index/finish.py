@@ -14,6 +14,7 @@ from app.engine.published import is_published
 from app.errors import Invalid
 from app.index.behind import Behind
 from app.index.checkpoints import Checkpoints
+from app.index.compare import Comparison
 from app.index.draw import DrawOrder
 from app.index.options import BuildOptions
 from app.index.progress import progress
@@ -21,7 +22,7 @@ from app.index.quality import Kept, measure
 from app.index.reader import Reader
 from app.index.recorded import Recording
 from app.index.recording import Int64
-from app.index.reduce import describe_features, reduce_firings
+from app.index.reduce import reduce_firings
 from app.index.statistics import density_histogram
 from app.store.database import Database
 from app.store.write import IndexWriter
@@ -46,7 +47,7 @@ def finish_build(
     checkpoints = Checkpoints(folder, identity, options.checkpoint_seconds)
     kept = _measure(options, reader, recording, order, checkpoints)
     writer = IndexWriter(database, new)
-    with Behind() as behind:
+    with Comparison(reader, checkpoints) as comparison, Behind() as behind:
         shown = np.flatnonzero(recording.is_original).tolist()
         behind.do(writer.add_sentences, recording.sentence_values(shown))
         reduced = reduce_firings(
@@ -58,8 +59,8 @@ def finish_build(
             checkpoints,
         )
         behind.do(writer.index_words)
-        for block in describe_features(reader, reduced, progress, checkpoints):
-            behind.do(writer.add_features, block)
+        for rows in comparison.rows(reduced, progress):
+            behind.do(writer.add_features, rows)
     dictionary = writer.publish(_with_results(new, reduced.n_active, kept), options.replace)
     checkpoints.remove()
     return dictionary

@@ -1,5 +1,7 @@
 """Neighbours of features: by decoder direction, and by the sentences in which both fire."""
 
+from threading import Lock
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -76,6 +78,7 @@ class CoActivation:
         self._columns = max(1, min(tile // max(self.n_sentences * self.dtype.itemsize, 1), n_features))
         self._is_kept = n_features * self.n_sentences * self.dtype.itemsize <= kept
         self._every: Tensor | None = None
+        self._unpacking = Lock()
 
     def pack(self, n: int, features: NDArray[np.integer], places: NDArray[np.integer]) -> NDArray[np.uint8]:
         """(n, bytes), a bit for each sentence: feature features[i] fires in that at place places[i] of the draw."""
@@ -130,9 +133,12 @@ class CoActivation:
 
         A product of bytes over one sentence alone is wrong in torch 2.13; there are eight at least.
         """
-        if self._is_kept and self._every is None:
-            self._every = self._unpacked(0, self.n_features)
-        return self._unpacked(first, last) if self._every is None else self._every[first:last]
+        if not self._is_kept:
+            return self._unpacked(first, last)
+        with self._unpacking:
+            if self._every is None:
+                self._every = self._unpacked(0, self.n_features)
+        return self._every[first:last]
 
     def _unpacked(self, first: int, last: int) -> Tensor:
         fires = np.unpackbits(self._bits[first:last], axis=1)

@@ -49,6 +49,19 @@ class Neighbors:
 
 
 @dataclass(frozen=True)
+class FeatureRows:
+    """A block of features ready to be stored.
+
+    features: index, n_active_tokens, n_active_sentences, max and mean activation, top_tokens, statistics of each.
+    fires, promotes: folded token and feature, each pair once, in the order of both.
+    """
+
+    features: Sequence[tuple[Any, ...]]
+    fires: Sequence[tuple[str, int]]
+    promotes: Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True)
 class FeatureBlock:
     """Every statistic of n features, from index `first` on, each an array of n rows. As domain.NewFeature has them.
 
@@ -80,8 +93,10 @@ class FeatureBlock:
     coactive: Neighbors
     texts: Mapping[int, str]
 
-    def rows(self) -> Iterator[tuple[Any, ...]]:
-        """Index, n_active_tokens, n_active_sentences, max and mean activation, top_tokens, statistics."""
+    def packed(self) -> FeatureRows:
+        return FeatureRows(list(self._rows()), self._token_rows(self.top_tokens), self._token_rows(self.promoted))
+
+    def _rows(self) -> Iterator[tuple[Any, ...]]:
         n = len(self.n_active_tokens)
         lists = (
             column.tolist()
@@ -89,8 +104,7 @@ class FeatureBlock:
         )
         return zip(range(self.first, self.first + n), *lists, self._top_tokens(), self._statistics(), strict=True)
 
-    def token_rows(self, group: Tokens) -> Iterator[tuple[str, int]]:
-        """Folded token and feature, each pair once, in the order of both."""
+    def _token_rows(self, group: Tokens) -> list[tuple[str, int]]:
         there = np.asarray(group.values) != 0
         features = np.broadcast_to(np.arange(len(group.ids))[:, None], group.ids.shape)[there]
         ids, which = np.unique(np.asarray(group.ids)[there], return_inverse=True)
@@ -100,7 +114,7 @@ class FeatureBlock:
         places = np.array([place[token] for token in tokens], dtype=np.int64)
         pairs = np.unique(places[which] * max(len(group.ids), 1) + features)
         at, feature = np.divmod(pairs, max(len(group.ids), 1))
-        return zip([ordered[i] for i in at.tolist()], (feature + self.first).tolist(), strict=True)
+        return list(zip([ordered[i] for i in at.tolist()], (feature + self.first).tolist(), strict=True))
 
     def _top_tokens(self) -> Iterator[str]:
         named = _Json(self.texts)

@@ -32,7 +32,7 @@ from app.store.topic_index import note_topics
 
 if TYPE_CHECKING:  # numpy is loaded by builds alone
     from app.store.example_packing import ExampleBlock, StrongestExamples
-    from app.store.packing import FeatureBlock
+    from app.store.packing import FeatureRows
 
 ROWS_A_TRANSACTION = 20_000  # other writers wait no longer than this many rows take
 _PARTS: tuple[type[Base], ...] = (
@@ -100,15 +100,15 @@ class IndexWriter:
         index_words(self.database.write, self.key, self._strongest)
         note_topics(self.database.write, self.key, joined(self._strongest))
 
-    def add_features(self, block: "FeatureBlock") -> None:
+    def add_features(self, block: "FeatureRows") -> None:
         """The features, and the tokens by which lists find them."""
         columns = (
             *("dictionary", "index", "n_active_tokens", "n_active_sentences", "max_activation", "mean_activation"),
             *("top_tokens", "statistics"),
         )
-        self._add(FeatureRow, columns, ((self.key, *row) for row in block.rows()))
-        for kind, group in ((FIRES, block.top_tokens), (PROMOTES, block.promoted)):
-            rows = ((self.key, kind, token, feature) for token, feature in block.token_rows(group))
+        self._add(FeatureRow, columns, ((self.key, *row) for row in block.features))
+        for kind, pairs in ((FIRES, block.fires), (PROMOTES, block.promotes)):
+            rows = ((self.key, kind, token, feature) for token, feature in pairs)
             self._add(FeatureTokenRow, ("dictionary", "kind", "token", "feature"), rows)
 
     def publish(self, new: NewDictionary, replace: bool) -> Dictionary:
