@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LINE = '<p class="sentence line" dir="ltr"><span class="left"><span>{}</span></span><span class="right">{}</span></p>'
 FEW_ACCENTS = 3  # on one character: more of them would cover other lines, and are clipped
+TOPIC = 30  # characters
 LONE = 40  # characters of a token that stands alone; there are tokens of a hundred dashes
 _CUT = '<span class="cut">…</span>'
 
@@ -34,6 +35,11 @@ class Named(Protocol):
     def label(self) -> str | None: ...
     @property
     def top_tokens(self) -> Sequence[TokenShare]: ...
+
+
+def topic(value: str) -> Markup:
+    """A value of metadata where there is little room: `sports_and_games` may break behind a sign of its own."""
+    return _safe(escaped(shortened(value, TOPIC)).replace("_", "_<wbr>"))
 
 
 def heated(tokens: Iterable[ShownToken], scale: float, with_values: bool = True) -> Markup:
@@ -220,6 +226,7 @@ def _safe(html: str) -> Markup:
 
 
 MARKS: dict[str, Callable[..., Markup]] = {
+    "topic": topic,
     "heated": heated,
     "sentence": sentence,
     "example_item": example_item,
