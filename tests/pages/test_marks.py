@@ -5,7 +5,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from app.domain import Example, Group, Peak
 from app.pages.escaping import escaped
-from app.pages.marks import heated, lone_token, sentence
+from app.pages.marks import heated, lone_token, sentence, topic
 from app.pages.snippets import IN_LIST, ROOMS, ShownToken, View, fitting, shown, shown_in_list
 
 NASTY = "<b>&amp;\"'</b>"
@@ -26,6 +26,12 @@ def test_whatever_a_token_holds_is_shown_as_text() -> None:
         ("token peak", None),
     ]
     assert LexborHTMLParser(str(lone_token(NASTY))).css("code")[0].text() == NASTY
+
+
+def test_a_topic_may_break_behind_its_signs_and_is_text_all_the_same() -> None:
+    made = LexborHTMLParser(f"<p>{topic('dates_and_<b>units')}</p>").css("p")[0]
+    assert made.text() == "dates_and_<b>units"
+    assert [n.tag for n in made.css("*")] == ["p", "wbr", "wbr"]
 
 
 def test_what_is_no_markup_is_escaped_and_markup_is_left() -> None:
