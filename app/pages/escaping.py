@@ -4,24 +4,32 @@ MarkupSafe's `escape` makes an object for every value, and a list of features ha
 time of a page. What holds no sign of HTML, which is nearly all, is passed on as it is.
 """
 
-import re
+from collections.abc import Sequence
 from typing import Any
 
 from jinja2.compiler import CodeGenerator
 from markupsafe import Markup, escape
 
-_SIGN = re.compile("[&<>\"']")
-
 
 def escaped(value: object) -> str:
     """HTML that shows the value; of what is HTML already (Markup) the same."""
     if type(value) is str:
-        return value if _SIGN.search(value) is None else str(escape(value))
+        return value if _is_plain(value) else str(escape(value))
     if isinstance(value, Markup):
         return value
     if type(value) is int or type(value) is float:
         return str(value)
     return str(escape(value))
+
+
+def escaped_each(texts: Sequence[str]) -> Sequence[str]:
+    """The same of the pieces of one text, which are looked through as one."""
+    return texts if _is_plain("".join(texts)) else [escaped(text) for text in texts]
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it holds no sign of HTML. Five searches for one character each take a quarter of a pattern's time."""
+    return not ("&" in text or "<" in text or ">" in text or '"' in text or "'" in text)
 
 
 class EscapingGenerator(CodeGenerator):

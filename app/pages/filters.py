@@ -24,11 +24,13 @@ def heat(activation: float, scale: float) -> int:
     """0 for a silent token, else 1 to LEVELS by its share of `scale`, the activation shown at full strength."""
     if activation <= 0:
         return 0
-    return max(1, min(LEVELS, math.ceil(LEVELS * activation / scale))) if scale > 0 else LEVELS
+    return math.ceil(LEVELS * activation / scale) or 1 if activation < scale else LEVELS
 
 
 def number(value: float) -> str:
     """Three significant digits, whole numbers from 100 on, small ones in scientific notation."""
+    if 1 <= value < 100:  # most of what a page shows
+        return f"{value:.2f}" if value < 10 else f"{value:.1f}"
     if value == 0:
         return "0"
     if not math.isfinite(value):

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from app.domain import FeatureSummary, Neighbor, TokenLogit, TokenShare, telling_tokens
 from app.pages import glossary
-from app.pages.escaping import escaped
+from app.pages.escaping import escaped, escaped_each
 from app.pages.filters import heat, number, share, shortened, visible
 from app.pages.glossary import Words
 from app.pages.snippets import ShownExample, ShownToken
@@ -42,7 +42,7 @@ def topic(value: str) -> Markup:
     return _safe(escaped(shortened(value, TOPIC)).replace("_", "_<wbr>"))
 
 
-def heated(tokens: Iterable[ShownToken], scale: float, with_values: bool = True) -> Markup:
+def heated(tokens: Sequence[ShownToken], scale: float, with_values: bool = True) -> Markup:
     """Tokens with their heat; silent ones are plain text. scale: the activation shown at full strength.
 
     with_values: each with its activation, to be shown on hover and focus; a list shows none, and is half as heavy.
@@ -50,17 +50,18 @@ def heated(tokens: Iterable[ShownToken], scale: float, with_values: bool = True)
     return _safe(_heated(tokens, scale, with_values))
 
 
-def _heated(tokens: Iterable[ShownToken], scale: float, with_values: bool = True) -> str:
+def _heated(tokens: Sequence[ShownToken], scale: float, with_values: bool = True) -> str:
     parts: list[str] = []
-    for text, activation, is_peak in tokens:
+    texts = escaped_each([token.text for token in tokens])
+    for (_, activation, is_peak), text in zip(tokens, texts, strict=True):
         if activation:
             peak = " peak" if is_peak else ""
             value = f' data-activation="{number(activation)}"' if with_values else ""
-            parts.append(f'<span class="token heat-{heat(activation, scale)}{peak}"{value}>{escaped(text)}</span>')
+            parts.append(f'<span class="token heat-{heat(activation, scale)}{peak}"{value}>{text}</span>')
         elif is_peak:
-            parts.append(f'<span class="token peak">{escaped(text)}</span>')
+            parts.append(f'<span class="token peak">{text}</span>')
         else:
-            parts.append(escaped(text))
+            parts.append(text)
     return "".join(parts)
 
 

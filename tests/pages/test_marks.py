@@ -4,7 +4,8 @@ import pytest
 from selectolax.lexbor import LexborHTMLParser
 
 from app.domain import Example, Group, Peak
-from app.pages.escaping import escaped
+from app.pages.escaping import escaped, escaped_each
+from app.pages.filters import heat, number
 from app.pages.marks import heated, lone_token, sentence, topic
 from app.pages.snippets import IN_LIST, ROOMS, ShownToken, View, fitting, shown, shown_in_list
 
@@ -43,6 +44,25 @@ def test_what_is_no_markup_is_escaped_and_markup_is_left() -> None:
     assert escaped(NASTY) == escaped(Named()) == shown_text
     assert escaped(lone_token(NASTY)) == lone_token(NASTY)
     assert (escaped(3), escaped(0.5), escaped(None)) == ("3", "0.5", "None")
+
+
+@pytest.mark.parametrize("sign", "&<>\"'")
+def test_each_sign_of_html_is_escaped_wherever_it_stands(sign: str) -> None:
+    safe = escaped(sign)
+    assert (safe[0], safe[-1]) == ("&", ";")
+    assert escaped_each(["a", f"b{sign}", f"{sign}c"]) == ["a", f"b{safe}", f"{safe}c"]
+
+
+def test_heat_grows_with_the_share_of_the_scale() -> None:
+    levels = [heat(activation, 4.0) for activation in (-1.0, 0.0, 1e-320, 0.4, 0.41, 3.6, 3.61, 4.0, 9.0)]
+    assert levels == [0, 0, 1, 1, 2, 9, 10, 10, 10]
+    assert heat(1.0, 0.0) == 10
+
+
+def test_numbers_have_three_digits() -> None:
+    shown = {number(value): value for value in (0.00999, 0.999, 1.0, 9.994, 9.996, 10.0, 99.94, 100.0, 1234.0)}
+    assert list(shown) == ["0.00999", "0.999", "1.00", "9.99", "10.00", "10.0", "99.9", "100", "1,234"]
+    assert (number(-1.5), number(-42.0), number(0.0)) == ("−1.50", "−42.0", "0")
 
 
 @pytest.mark.parametrize(
