@@ -68,8 +68,7 @@ class Sentence:
     offset: int
 
 
-@dataclass(frozen=True)
-class Example:
+class Example(NamedTuple):
     """One example ready to be shown.
 
     ends: see Sentence. firings: the feature's activations above 0, by token position, ascending.

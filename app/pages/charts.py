@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from app.domain import FIRINGS, Histogram
 from app.pages.filters import count, number
@@ -14,8 +15,7 @@ GAP = 1.5
 LEAST = 1.5  # units of height of a bar that is not empty
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):  # a tuple: a page makes dozens
     """A place in the chart's units. what, value: its range and its count in words; href: what it leads to, if anything.
 
     is_chosen: it lies in the range that a list is narrowed to.
@@ -33,8 +33,7 @@ class Bar:
     high: str = ""
 
 
-@dataclass(frozen=True)
-class Tick:
+class Tick(NamedTuple):
     x: float
     text: str
 
@@ -62,7 +61,7 @@ def activation_chart(histogram: Histogram, n_active_tokens: int, is_log: bool) -
     """How strong a feature is where it is active; None for one that never fired. is_log: the heights."""
     if not histogram.counts:
         return None
-    whats = [f"{number(low)} to {number(high)}" for low, high in _pairs(histogram.edges)]
+    whats = [f"{low} to {high}" for low, high in pairwise([number(edge) for edge in histogram.edges])]
     top = histogram.edges[-1]
     scale = ", heights on a log scale" if is_log else ""
     return Chart(
@@ -166,10 +165,11 @@ def _pairs(edges: Sequence[float]) -> list[tuple[float, float]]:
 
 def _bars(counts: Sequence[int], whats: Sequence[str], counted: str, is_log: bool = False) -> list[Bar]:
     heights = [math.log10(n) + 1 if is_log and n else float(n) for n in counts]  # on a log scale, 1 has a height too
-    step = WIDTH / len(counts)
+    tallest, step = max(heights), WIDTH / len(counts)
+    width = round(step - GAP, 2)
     bars = []
     for i, (n, tall, what) in enumerate(zip(counts, heights, whats, strict=True)):
-        height = round(max(LEAST, HEIGHT * tall / max(heights)), 2) if n else 0.0
-        x, width = round(i * step + GAP / 2, 2), round(step - GAP, 2)
+        height = round(max(LEAST, HEIGHT * tall / tallest), 2) if n else 0.0
+        x = round(i * step + GAP / 2, 2)
         bars.append(Bar(x, round(HEIGHT - height, 2), width, height, what, f"{count(n)} {counted}"))
     return bars

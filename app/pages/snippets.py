@@ -2,7 +2,6 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -46,8 +45,7 @@ class ShownToken(NamedTuple):
     is_peak: bool
 
 
-@dataclass(frozen=True)
-class ShownExample:
+class ShownExample(NamedTuple):
     """tokens: those in view; cut_before, cut_after: whether the sentence goes on beyond them; n_firing: of all.
 
     metadata: as much of it as an example has room for; the sentence's own page has the rest.
@@ -63,9 +61,9 @@ class ShownExample:
     @property
     def weight(self) -> int:
         """Bytes of HTML, roughly."""
-        n_marks = sum(1 for token in self.tokens if token.activation)
-        texts = [*(token.text for token in self.tokens), *(text for field in self.metadata for text in field)]
-        return len("".join(texts).encode()) + _MARK * n_marks
+        marks = [True for token in self.tokens if token.activation]
+        texts = [token.text for token in self.tokens] + [text for field in self.metadata for text in field]
+        return len("".join(texts).encode()) + _MARK * len(marks)
 
     @property
     def before_peak(self) -> Sequence[ShownToken]:
@@ -109,7 +107,7 @@ def _shown(
     tokens = _tokens(example, first, last)
     if signs is not None:
         tokens = [ShownToken(text.translate(signs), activation, is_peak) for text, activation, is_peak in tokens]
-    n_firing = sum(value > 0 for value in example.firings.values())
+    n_firing = len([value for value in example.firings.values() if value > 0])
     return ShownExample(example, tokens, first > 0, last < n, n_firing, metadata)
 
 

@@ -11,8 +11,8 @@ group by group and rank by rank, each as planes (see blobs.from_planes):
 """
 
 import zlib
-from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 from app.domain import Group
 from app.store.blobs import from_planes
@@ -25,8 +25,7 @@ TOP_OF_EXAMPLE = 2.0**15
 SMALLEST_SCALE = 2.0**-126  # the smallest float32 that keeps all its digits
 
 
-@dataclass(frozen=True)
-class PackedExample:
+class PackedExample(NamedTuple):
     """peak: the position of the strongest token, or of the token that a contrast is about; None in silent ones.
 
     activations: by position, those above 0.
