@@ -9,6 +9,7 @@ from app.domain.dictionary import (
 from app.domain.feature import (
     FIRINGS,
     QUANTILES,
+    TELLING,
     Feature,
     FeatureSummary,
     Interval,
@@ -21,6 +22,7 @@ from app.domain.feature import (
     TokenShare,
     Topic,
     telling_tokens,
+    tellingness,
 )
 from app.domain.label import (
     PERSON,
@@ -84,10 +86,12 @@ __all__ = [
     "SearchResults",
     "Sentence",
     "Slice",
+    "TELLING",
     "Token",
     "TokenLogit",
     "TokenShare",
     "telling_tokens",
+    "tellingness",
     "TokenSpan",
     "Topic",
 ]

@@ -9,6 +9,7 @@ from app.domain.values import Histogram
 FIRINGS = (1, 2, 3, 5, 9, 17)  # the least firings of each class of sentences by how often a feature fires there
 
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+TELLING = 3  # tokens that a feature without a label is called by
 
 
 class TokenShare(NamedTuple):  # a tuple, as all that a feature has many of: a list of features reads hundreds
@@ -29,7 +30,7 @@ class TokenShare(NamedTuple):  # a tuple, as all that a feature has many of: a l
         return self.n / self.n_occurrences if self.n_occurrences else None
 
 
-def telling_tokens(tokens: Sequence[TokenShare], n: int = 3) -> list[TokenShare]:
+def telling_tokens(tokens: Sequence[TokenShare], n: int = TELLING) -> list[TokenShare]:
     """Those that tell most of a feature: by share of its firing times share of the token's own occurrences.
 
     The most frequent alone would be commas and articles for many. Where own shares are not known, these it is.
@@ -38,7 +39,11 @@ def telling_tokens(tokens: Sequence[TokenShare], n: int = 3) -> list[TokenShare]
 
 
 def _tellingness(token: TokenShare) -> float:
-    return token.n * token.n / token.n_occurrences if token.n_occurrences else 0.0
+    return tellingness(token.n, token.n_occurrences)
+
+
+def tellingness(n: int, n_occurrences: int | None = None) -> float:
+    return n * n / n_occurrences if n_occurrences else 0.0
 
 
 class MetadataShare(NamedTuple):
@@ -68,7 +73,7 @@ class TokenLogit(NamedTuple):
 class Neighbor:
     """Another feature; value is the cosine of decoder directions, or the Jaccard share of sentences.
 
-    top_tokens: what it fires on, where it has no label; none in a build, which knows neither.
+    top_tokens: the most telling that it fires on, where it has no label; none in a build, which knows neither.
     """
 
     index: int

@@ -18,6 +18,7 @@ from app.domain import (
     HISTOGRAM_BINS,
     INTERVALS,
     QUANTILES,
+    TELLING,
     Histogram,
     Interval,
     MetadataShare,
@@ -25,6 +26,7 @@ from app.domain import (
     Quantile,
     TokenLogit,
     TokenShare,
+    tellingness,
 )
 
 STATISTICS_VERSION = 3
@@ -99,6 +101,12 @@ def _whole(data: bytes, begin: int, n: int, width: int, first: int, last: int) -
 def unpack_top_tokens(packed: str, n_active_tokens: int) -> list[TokenShare]:
     """Token, id, count and, where the index has it, how often the token stands in the corpus."""
     return [TokenShare(token, id, n, n / n_active_tokens, *total) for token, id, n, *total in json.loads(packed)]
+
+
+def unpack_telling_tokens(packed: str, n_active_tokens: int) -> list[TokenShare]:
+    """Those that domain.telling_tokens would choose of all: a page names many features by three tokens of ten each."""
+    rows = sorted(json.loads(packed), key=lambda row: tellingness(*row[2:]), reverse=True)
+    return [TokenShare(token, id, n, n / n_active_tokens, *total) for token, id, n, *total in rows[:TELLING]]
 
 
 def unpack_statistics(

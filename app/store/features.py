@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import Dictionary, Feature, FeatureSummary, Neighbor
 from app.errors import NotFound
-from app.store.blobs import read_statistics, unpack_statistics, unpack_top_tokens
+from app.store.blobs import read_statistics, unpack_statistics, unpack_telling_tokens, unpack_top_tokens
 from app.store.number_lists import among
 from app.store.tables import FeatureRow, LabelRow
 from app.store.visible import rows_of_build
@@ -71,7 +71,7 @@ def get_feature(session: Session, dictionary: Dictionary, index: int, n_neighbor
 def _to_neighbor(named: Any, value: float) -> Neighbor:
     """named: a row of _NAMED."""
     index, n_active_tokens, top_tokens, label = named
-    return Neighbor(index, value, label, unpack_top_tokens(top_tokens, n_active_tokens) if label is None else ())
+    return Neighbor(index, value, label, unpack_telling_tokens(top_tokens, n_active_tokens) if label is None else ())
 
 
 def feature_names(session: Session, dictionary: Dictionary, indices: Sequence[int]) -> dict[int, str]:
