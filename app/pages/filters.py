@@ -73,6 +73,8 @@ def density(feature: FeatureSummary) -> str:
 
 def visible(token: str) -> str:
     """A lone token, its spaces and line breaks as signs."""
+    if token.isprintable():  # then it holds no other of them
+        return token.replace(" ", VISIBLE[ord(" ")])
     return token.translate(VISIBLE)
 
 

@@ -191,6 +191,20 @@ def bars(chart: "Chart") -> Markup:
     return _safe("\n".join([_bar(bar, reach, said_at, place == 0) for place, bar in enumerate(chart.bars)]))
 
 
+def ticks(chart: "Chart") -> Markup:
+    """The values below a chart's axis; those at its ends are written inwards."""
+    below, last = chart.height + 13, len(chart.ticks) - 1
+    written = []
+    for place, tick in enumerate(chart.ticks):
+        first_of = " first" if place == 0 and not chart.are_ticks_centred else ""
+        last_of = " last" if place == last and tick.x > chart.width * 0.95 else ""
+        written.append(
+            f'<text class="tick{first_of}{last_of}" x="{tick.x}" y="{below}" aria-hidden="true">'
+            f"{escaped(tick.text)}</text>"
+        )
+    return _safe("\n    ".join(written))
+
+
 def bar_rows(chart: "Chart") -> Markup:
     """The same numbers as rows of a table."""
     return _safe(
@@ -203,10 +217,13 @@ def words(some: Iterable[Words]) -> Markup:
     return _safe("".join(f"<{w.kind}>{escaped(w.text)}</{w.kind}>" if w.kind else escaped(w.text) for w in some))
 
 
-@lru_cache(maxsize=512)
-def definition(name: str) -> Markup:
-    """A definition by its anchor, or the text itself, as `words` writes it."""
-    return words(glossary.definition(name))
+@lru_cache(maxsize=512)  # the same few on every page
+def meaning(name: str, said: str) -> Markup:
+    """A word with what it means one click or key away. said: an anchor of docs/definitions.md, or the text itself."""
+    return _safe(
+        f'<details class="meaning"><summary>{escaped(name)}</summary>'
+        f'<div class="said"><p>{words(glossary.definition(said))}</p></div></details>'
+    )
 
 
 def _bar(bar: "Bar", reach: str, said_at: str, is_first: bool) -> str:
@@ -239,7 +256,8 @@ MARKS: dict[str, Callable[..., Markup]] = {
     "neighbor_rows": neighbor_rows,
     "share_bar": share_bar,
     "bars": bars,
+    "ticks": ticks,
     "bar_rows": bar_rows,
     "words": words,
-    "definition": definition,
+    "meaning": meaning,
 }

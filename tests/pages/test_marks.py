@@ -5,7 +5,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from app.domain import Example, Group, Peak
 from app.pages.escaping import escaped, escaped_each
-from app.pages.filters import heat, number
+from app.pages.filters import heat, number, visible
 from app.pages.marks import heated, lone_token, sentence, topic
 from app.pages.snippets import IN_LIST, ROOMS, ShownToken, View, fitting, shown, shown_in_list
 
@@ -51,6 +51,10 @@ def test_each_sign_of_html_is_escaped_wherever_it_stands(sign: str) -> None:
     safe = escaped(sign)
     assert (safe[0], safe[-1]) == ("&", ";")
     assert escaped_each(["a", f"b{sign}", f"{sign}c"]) == ["a", f"b{safe}", f"{safe}c"]
+
+
+def test_a_lone_token_has_signs_for_its_spaces() -> None:
+    assert [visible(token) for token in (" a b", "a\n", "\t\u00a0\r ")] == ["·a·b", "a↵", "⇥⍽␍·"]
 
 
 def test_heat_grows_with_the_share_of_the_scale() -> None:
