@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.engine.live_texts import Firings, KeptActivations
+from app.engine.live_texts import Firings, Floats, Ids, KeptActivations
 from app.engine.loaded_models import Loaded
 from app.engine.tokens import Window
 
@@ -53,7 +53,7 @@ def run_pieces(loaded: Loaded, pieces: Sequence[Piece]) -> list[list[KeptActivat
     for group in of_about_one_length([len(window.token_ids) for _, window in asked]):
         acts = encode_windows(loaded, [asked[place][1] for place in group])
         for place, held in zip(group, acts, strict=True):
-            found[place] = _reduce(held, asked[place][0])
+            found[place] = reduce_window(held, asked[place][0])
     places = iter(range(len(asked)))
     return [[found[next(places)] for _ in piece.windows] for piece in pieces]
 
@@ -87,7 +87,7 @@ def encode_windows(loaded: Loaded, windows: Sequence[Window]) -> list[Tensor]:
     return list(torch.split(acts, [len(window.token_ids) for window in windows]))
 
 
-def _reduce(acts: Tensor, piece: Piece) -> KeptActivations:
+def reduce_window(acts: Tensor, piece: Piece) -> KeptActivations:
     """acts: (n_tokens, n_features), few of which fire: what does is found once, and the rest made of it.
 
     At 32 tokens of 24,576 features this takes a fourth of the time of four passes over all of them.
@@ -100,23 +100,35 @@ def _reduce(acts: Tensor, piece: Piece) -> KeptActivations:
 
     k = min(piece.top_k, n_features)
     top_features, top_values = np.zeros((n_tokens, k), np.int64), np.zeros((n_tokens, k), np.float32)
-    # Sorts are stable, and what fired stands in the order of tokens, and of features within each.
-    order = np.lexsort((-values, tokens))
-    rank = np.arange(len(order)) - np.searchsorted(tokens, tokens)  # tokens ascend, in this order too
+    # What fired stands in the order of tokens, and of features within each.
+    order = _strongest_first(tokens, values)
+    rank = np.arange(len(order)) - np.searchsorted(tokens, np.arange(n_tokens))[tokens]  # tokens ascend here too
     strong = rank < k
     top_features[tokens[strong], rank[strong]] = features[order][strong]
     top_values[tokens[strong], rank[strong]] = values[order][strong]
 
-    order = np.lexsort((-values, features))
-    firsts = np.flatnonzero(np.diff(features[order], prepend=-1))  # of each feature, its peak
+    order = _strongest_first(features, values)
+    ascending = features[order]
+    begins = np.ones(len(order), np.bool_)
+    begins[1:] = ascending[1:] != ascending[:-1]
+    firsts = np.flatnonzero(begins)  # of each feature, its peak
     return KeptActivations(
         top_features=top_features,
         top_values=top_values,
         followed=held[:, list(piece.followed)],
-        features=features[order][firsts],
+        features=ascending[firsts],
         peaks=values[order][firsts],
         places=tokens[order][firsts],
         sums=np.add.reduceat(values[order].astype(np.float64), firsts) if len(firsts) else np.zeros(0),
         counts=np.diff(firsts, append=len(order)),
         firings=Firings(tokens, features, values) if piece.firings else None,
     )
+
+
+def _strongest_first(groups: Ids, values: Floats) -> Ids:
+    """The order of group, in it of value, the largest first, and of equals as they stand.
+
+    groups, values: (n,), values above 0. The bits of such a float, read as a whole number, ascend with it, so that one
+    key says both: sorted in a third of the time of two.
+    """
+    return np.argsort((groups << 32) - values.view(np.int32), kind="stable")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.engine.activations import Piece, of_about_one_length, pieces, run_pieces
+from app.engine.activations import Piece, of_about_one_length, pieces, reduce_window, run_pieces
 from app.engine.hook_points import parse_hook_point
 from app.engine.live_texts import KeptActivations, RunText, joined, live_text
 from app.engine.loaded_models import Loaded
@@ -95,3 +95,19 @@ def test_windows_are_grouped_without_much_padding() -> None:
     groups = of_about_one_length([3, 100, 4, 60, 2, 128])
     assert sorted(place for group in groups for place in group) == list(range(6))
     assert groups == [[5, 1], [3], [2, 0, 4]]
+
+
+def test_of_equal_activations_the_first_feature_and_the_first_token_stand_first() -> None:
+    found = reduce_window(
+        torch.tensor([[0.0, 2.0, 2.0, 1e-30], [3.0, 2.0, 0.0, 1e30]]), Piece([], top_k=3, followed=[])
+    )
+    assert found.top_features.tolist() == [[1, 2, 3], [3, 0, 1]]
+    assert found.features.tolist() == [0, 1, 2, 3]
+    assert found.places.tolist() == [1, 0, 0, 1]
+    assert found.counts.tolist() == [1, 2, 1, 2]
+
+
+def test_where_nothing_fires_nothing_is_kept() -> None:
+    found = reduce_window(torch.zeros(2, 4), Piece([], top_k=3, followed=[1]))
+    assert found.top_values.tolist() == [[0.0] * 3] * 2
+    assert len(found.features) == len(found.peaks) == len(found.sums) == len(found.counts) == 0
