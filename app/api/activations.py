@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastapi import APIRouter
@@ -15,9 +16,9 @@ from app.errors import Invalid
 from app.live import LiveFeature
 from app.roles import Role
 from app.scales import Scales
-from app.serving import KnownActivationScales, Models, ReadSession, RequestPatience, ServerSettings
+from app.serving import KnownActivationScales, Models, ReadSession, RequestPatience, ServedDatabase
 from app.store.dictionaries import get_dictionary
-from app.store.features import feature_names
+from app.store.names import known_names
 
 if TYPE_CHECKING:  # browsing alone needs no numpy
     from app.engine.live_texts import RunText, TokenRows
@@ -36,23 +37,21 @@ def run_activations(
     session: ReadSession,
     models: Models,
     known: KnownActivationScales,
-    settings: ServerSettings,
+    database: ServedDatabase,
     patience: RequestPatience,
 ) -> Response:
     """For every token of each text its strongest features, or those asked for, silent ones with 0."""
     dictionary = get_dictionary(session, dictionary_id)
-    if len(asked.texts) > settings.max_texts:
-        raise Invalid(
-            f"There are {len(asked.texts)} texts; at most {settings.max_texts} are run in one call (max_texts)."
-        )
+    most = models.settings.max_texts
+    if len(asked.texts) > most:
+        raise Invalid(f"There are {len(asked.texts)} texts; at most {most} are run in one call (max_texts).")
     models.require(dictionary)
     scales = known.of(session, dictionary)
     session.close()  # no connection is held while the model works
     runs = models.run_texts(dictionary, asked.texts, asked.top_k, asked.features or [], patience)
     with models.turn.taken():
         texts = [_rows_of(text, run, asked, scales) for text, run in zip(asked.texts, runs, strict=True)]
-        names = feature_names(session, dictionary, sorted(set().union(*(text.indices for text in texts))))
-        session.close()
+        names = known_names(database, dictionary, chain.from_iterable(text.indices for text in texts))
         # Made as the schema has it, and not checked against it again: there are hundreds of numbers in one answer.
         results = [_text(text, names) for text in texts]
         return Response(to_json({"results": results}, inf_nan_mode="null"), media_type="application/json")
