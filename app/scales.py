@@ -38,11 +38,10 @@ class Scales:
         import numpy as np
 
         knots = self.values[features]
-        place = (activations[:, None] >= knots).sum(axis=1)
+        place = np.count_nonzero(activations[:, None] >= knots, axis=1)
         inside = np.minimum(place, knots.shape[1] - 1)
         rows = np.arange(len(features))
-        starts = np.concatenate([np.zeros((len(features), 1)), knots], axis=1)
-        low, high = starts[rows, inside], knots[rows, inside]
+        low, high = np.where(inside > 0, knots[rows, inside - 1], 0.0), knots[rows, inside]
         low_share, high_share = np.concatenate([[0.0], self.shares])[inside], self.shares[inside]
         width = np.where(high > low, high - low, 1.0)
         found = 100 * (low_share + (activations - low) / width * (high_share - low_share))
@@ -54,7 +53,10 @@ class Scales:
 
         Below 1 where the activation is beyond all, or nearly all, that the corpus holds. features, activations: (n,).
         """
+        return self.n_above(features, self.percentiles(features, activations))
+
+    def n_above(self, features: Indices, percentiles: Values) -> Values:
+        """The same of activations whose percentiles are known."""
         import numpy as np
 
-        above = 1 - np.nan_to_num(self.percentiles(features, activations), nan=100.0) / 100
-        return self.n_active[features] * above
+        return self.n_active[features] * (1 - np.nan_to_num(percentiles, nan=100.0) / 100)

@@ -164,10 +164,10 @@ def ranked(kept: KeptActivations, scales: Scales, ranking: Ranking) -> list[Live
             order = np.lexsort((features, -beyond, np.maximum(scales.n_as_strong(features, peaks), 1)))
     first = order[:STRONGEST]
     features, peaks = features[first], peaks[first]
-    shares: list[float] = scales.percentiles(features, peaks).tolist()
-    as_strong: list[float] = scales.n_as_strong(features, peaks).tolist()
-    at = zip(features.tolist(), kept.places[first].tolist(), peaks.tolist(), shares, strict=True)
-    over_text = zip(kept.sums[first].tolist(), kept.counts[first].tolist(), as_strong, strict=True)
+    shares = scales.percentiles(features, peaks)
+    as_strong = scales.n_above(features, shares)
+    at = zip(features.tolist(), kept.places[first].tolist(), peaks.tolist(), shares.tolist(), strict=True)
+    over_text = zip(kept.sums[first].tolist(), kept.counts[first].tolist(), as_strong.tolist(), strict=True)
     return [
         LiveFeature(FeatureActivation(feature, place, peak, _known(share)), total, n_tokens, n)
         for (feature, place, peak, share), (total, n_tokens, n) in zip(at, over_text, strict=True)
