@@ -136,7 +136,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.runtime = runtime
     app.state.scales = KnownScales()
     app.state.kept_pages = KeptPages(settings.page_memory)
-    app.include_router(api.router, prefix="/api/v1")
+    api.include_in(app)
     for page in PAGES:
         app.include_router(page.router, include_in_schema=False)
     for watched in (health, metrics_page):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import FastAPI
 
 from app.api import (
     activations,
@@ -33,6 +33,10 @@ def describe_sign_in(document: dict[str, Any], is_needed: bool) -> None:
     document["security"] = [{BEARER: []}] if is_needed else [{}, {BEARER: []}]
 
 
-router = APIRouter()
-for noun in (dictionaries, features, examples, activations, steering, attribution, separation, search, labels, files):
-    router.include_router(noun.router)
+NOUNS = (dictionaries, features, examples, activations, steering, attribution, separation, search, labels, files)
+
+
+def include_in(app: FastAPI) -> None:
+    """Each router by itself: FastAPI looks for a request's route once more for every router that stands around it."""
+    for noun in NOUNS:
+        app.include_router(noun.router, prefix="/api/v1")
