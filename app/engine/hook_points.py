@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from app.errors import Invalid
 
@@ -43,6 +44,7 @@ class HookPoint:
         return f"blocks.{self.layer}.{SITES[self.site]}"
 
 
+@lru_cache(maxsize=64)
 def parse_hook_point(name: str) -> HookPoint:
     """`blocks.4.hook_attn_out`, or `model.layers.4.self_attn` for what that module gives (`:input`: what it reads).
 

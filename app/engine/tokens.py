@@ -104,7 +104,9 @@ def windows(tokenizer: Tokenizer, text: str, n_tokens: int) -> list[Window]:
             stop = min(start + n_tokens, len(ids))
         first = spans[start].start
         text_end = spans[stop - 1].end
-        inside = [TokenSpan(span.start - first, span.end - first) for span in spans[start:stop]]
+        inside = spans[start:stop]
+        if first:
+            inside = [TokenSpan(span.start - first, span.end - first) for span in inside]
         cut.append(Window(text[first:text_end], ids[start:stop], inside, first))
         start = stop
     return cut
