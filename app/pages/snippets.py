@@ -80,13 +80,13 @@ class ShownExample(NamedTuple):
 
 def shown(example: Example, view: View, with_spaces: bool = False) -> ShownExample:
     """with_spaces: spaces, tabs and line breaks as signs; on one line, line breaks always are."""
-    signs = _SIGNS if with_spaces else _ONE_LINE if view is View.LINE else None
+    signs = _SIGNS if with_spaces else _signs_in_line(example.text) if view is View.LINE else None
     return _shown(example, ROOMS[view], signs, _described(example.metadata))
 
 
 def shown_in_list(example: Example) -> ShownExample:
     """One line of it, beside others in a list of features."""
-    return _shown(example, IN_LIST, _ONE_LINE, ())
+    return _shown(example, IN_LIST, _signs_in_line(example.text), ())
 
 
 def fitting(examples: Sequence[ShownExample], most: int) -> Sequence[ShownExample]:
@@ -109,6 +109,11 @@ def _shown(
         tokens = [ShownToken(text.translate(signs), activation, is_peak) for text, activation, is_peak in tokens]
     n_firing = len([value for value in example.firings.values() if value > 0])
     return ShownExample(example, tokens, first > 0, last < n, n_firing, metadata)
+
+
+def _signs_in_line(text: str) -> Mapping[int, str] | None:
+    """None where nothing would break the line, as in nearly every sentence: all that does is unprintable."""
+    return None if text.isprintable() else _ONE_LINE
 
 
 def _described(metadata: Mapping[str, Json]) -> list[tuple[str, str]]:
