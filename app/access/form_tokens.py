@@ -20,4 +20,4 @@ def is_form_token(form_key: bytes, given: str) -> bool:
 
 
 def _mark(form_key: bytes, drawn: str) -> str:
-    return hmac.new(form_key, drawn.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:40]
+    return hmac.digest(form_key, drawn.encode("utf-8", "replace"), "sha256").hex()[:40]
