@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -105,8 +105,12 @@ class ListForm:
 AskedList = Annotated[ListForm, Depends(query_as(ListForm))]
 
 
+@lru_cache(maxsize=64)
 def read_among(text: str) -> ListForm:
-    """The list that `among` was made from. Raises Invalid for what is none."""
+    """The list that `among` was made from. Raises Invalid for what is none.
+
+    Kept for a few: most features are opened from the plain list, or one after the other from the same.
+    """
     given: dict[str, Any] = dict(parse_qsl(text))
     sort = given.pop("sort", Sort.INDEX.value)
     if sort not in set(Sort) or not given.keys() <= set(_FILTERS):
