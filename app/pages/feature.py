@@ -26,6 +26,7 @@ from app.store.dictionaries import get_dictionary
 from app.store.examples import list_and_count_examples
 from app.store.feature_list import list_neighbors
 from app.store.features import get_feature
+from app.store.labels import list_labels
 from app.store.topic_index import LIFT, LONGEST, SHARE
 
 router = APIRouter(dependencies=[needs(Role.READ)])
@@ -133,7 +134,8 @@ def show_feature(
 ) -> HTMLResponse:
     dictionary = get_dictionary(session, dictionary_id)
     feature = get_feature(session, dictionary, index, ALIKE)
-    labelling, metadata = labeller.labelling(session, dictionary, index), _by_field(feature.metadata)
+    labels = [] if feature.label is None else list_labels(session, dictionary, index)  # one of them is its name
+    labelling, metadata = labeller.labelling(session, dictionary, index, labels), _by_field(feature.metadata)
     asked = (session, dictionary, index, state.group, cursor or None)
     examples, counts, n_missing = list_and_count_examples(
         *asked, FULL_EXAMPLES if state.view is View.FULL else EXAMPLES

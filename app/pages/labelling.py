@@ -14,7 +14,7 @@ from app.access.visit import CurrentPerson
 from app.domain import Dictionary, Label, LabelChange
 from app.roles import Person, Role
 from app.serving import query_as
-from app.store.labels import MAX_AUTHOR, get_change, list_labels
+from app.store.labels import MAX_AUTHOR, get_change
 
 AUTHOR_COOKIE = "featurescope_author"
 A_YEAR = 365 * 24 * 3600
@@ -63,9 +63,15 @@ class Labeller:
     after: int
 
     def labelling(
-        self, session: Session, dictionary: Dictionary, index: int, refused: Refused | None = None, most: int = LABELS
+        self,
+        session: Session,
+        dictionary: Dictionary,
+        index: int,
+        every: Sequence[Label],
+        refused: Refused | None = None,
+        most: int = LABELS,
     ) -> Labelling:
-        every = list_labels(session, dictionary, index)
+        """every: the feature's labels, as list_labels gives them."""
         editing = refused.label if refused is not None else self.editing
         shown = every[self.after : self.after + most]
         labels = [*shown, *(label for label in every if label.id == editing and label not in shown)]

@@ -22,6 +22,7 @@ from app.store.labels import (
     change_label,
     latest_changes,
     list_changes,
+    list_labels,
     remove_label,
     set_star,
     undo_change,
@@ -176,7 +177,8 @@ def _page(
     refused: Refused | None = None,
     status: int = 200,
 ) -> HTMLResponse:
-    labelling = labeller.labelling(session, dictionary, index, refused, ALL_LABELS)
+    every = list_labels(session, dictionary, index)
+    labelling = labeller.labelling(session, dictionary, index, every, refused, ALL_LABELS)
     changes = list_changes(session, dictionary, index, CHANGES + 1, before)
     shown, following = changes[:CHANGES], labeller.after + ALL_LABELS
     page = LabelsPage(
