@@ -1,9 +1,12 @@
-"""Trains the demo's SAE: BatchTopK on one site of the language model, saved as a SAELens jumprelu.
+"""Trains the demo's SAE on one site of the language model, saved as a SAELens jumprelu.
 
 python recipes/train_sae.py --model FOLDER --hook blocks.5.hook_attn_out --prose FOLDER --out FOLDER
+Every feature of a part fires on the same share of tokens (lifetime sparsity: Makhzani and Frey 2015, arXiv 1409.2752),
+so that none is dead or seldom. What it reads is in part of sentences with words replaced, and what it is to explain is
+of the sentence as it was: a feature that rests on one word of one sentence gains nothing.
 Two parts, in one file: features trained where loud and quiet directions are levelled (--whiten), or weighed by how much
-they tell sentences apart (--context), and fewer that explain whatever the first leave, in the site's own units.
-BatchTopK: Bussmann et al. 2024, arXiv 2412.06410; auxiliary loss for dead features: Gao et al. 2024, arXiv 2406.04093.
+they tell sentences apart (--context), and fewer that explain whatever the first leave, in the site's own units. At last
+all learn together for a while.
 """
 
 import argparse
@@ -11,10 +14,12 @@ import json
 import random
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from measure_features import BATCH as READ_AT_ONCE
 from measure_features import SiteReader, measure
 from safetensors.torch import save_file
 from text_data import read_corpus, read_prose, sentences_of, split_held_out
@@ -24,23 +29,53 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from app.engine.model_files import load_language_model
 
 SEED = 0
+SEED_OF_NOISE, SEED_OF_PROSE = 1, 5
 BATCH = 2048
 ROWS = 8192  # activations of all features held at once
 CORPUS_PASSES = 2
-DEAD_AFTER = 200_000  # tokens without firing
-AUXILIARY_K = 32
-AUXILIARY_WEIGHT = 1 / 16
+REPLACED = (0.15, 0.15, 0.3, 0.3)  # of the corpus' tokens, in each further pass; of prose, the first of these
+PROSE_SENTENCES = 4000  # that are read with tokens replaced too
+THRESHOLDS_EVERY = 4  # steps
+RELATIVE_RATE = 0.01  # of the last steps, to the mean size of the weights
+FIRST_IDS = 5  # special tokens, that replace none
 
 
-def training_activations(reader: SiteReader, prose: Path, corpus: list[str], n_tokens: int) -> tuple[Tensor, Tensor]:
-    """(n_tokens, d_model) float32 and each row's sentence; sentences one by one after BOS, as the index feeds them."""
-    draw = random.Random(SEED)
-    sentences = [s for p in read_prose(prose) for s in sentences_of(p) if len(s) > 30]
-    draw.shuffle(sentences)
+def prose_sentences(folder: Path, seed: int) -> list[str]:
+    sentences = [s for p in read_prose(folder) for s in sentences_of(p) if len(s) > 30]
+    random.Random(seed).shuffle(sentences)
+    return sentences
+
+
+def training_activations(
+    reader: SiteReader, sentences: list[str], corpus: list[str], n_tokens: int
+) -> tuple[Tensor, Tensor]:
+    """(n_tokens, d_model) float32 and each row's sentence; sentences one by one after BOS, as the index feeds them.
+
+    sentences: of prose.
+    """
     read = reader.read(corpus * CORPUS_PASSES)
     general = reader.read(sentences, at_most=n_tokens - len(read.activations))
     numbers = torch.cat([read.sentences, general.sentences + int(read.sentences.max()) + 1])
     return torch.cat([read.activations, general.activations]), numbers
+
+
+@torch.inference_mode()
+def with_tokens_replaced(
+    reader: SiteReader, sentences: list[str], share: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """(n, d_model) each: with that share of tokens replaced by any, and without; at all tokens that were not."""
+    noisy, clean = [], []
+    n_vocabulary = reader.model.tokenizer.vocab_size
+    for first in range(0, len(sentences), READ_AT_ONCE):
+        ids, mask = reader.batch(sentences[first : first + READ_AT_ONCE])
+        hit = torch.rand(ids.shape, generator=generator) < share
+        hit[:, 0] = False
+        others = torch.randint(FIRST_IDS, n_vocabulary, ids.shape, generator=generator)
+        kept = mask.bool() & ~hit
+        kept[:, 0] = False
+        clean.append(reader.model.capture(ids, mask, reader.hook)[kept].float())
+        noisy.append(reader.model.capture(torch.where(hit, others, ids), mask, reader.hook)[kept].float())
+    return torch.cat(noisy), torch.cat(clean)
 
 
 def whitening(x: Tensor, power: float) -> tuple[Tensor, Tensor]:
@@ -87,57 +122,88 @@ class Part:
         return torch.relu(before) * (before > self.threshold)
 
 
-def train(x: Tensor, explained: Tensor, n_features: int, k: int, n_steps: int) -> Part:
-    """Features that read x, centred and of unit mean square, and explain `explained`; both (n, d)."""
+def train(seen: Tensor, explained: Tensor, n_features: int, k: int, n_steps: int) -> Part:
+    """Features that read `seen`, centred and of unit mean square, and explain `explained`; both (n, d).
+
+    k: fire on a token on average, and each on k / n_features of all tokens.
+    """
     torch.manual_seed(SEED)
-    directions = torch.randn(n_features, x.shape[1])
+    directions = torch.randn(n_features, seen.shape[1])
     decoder = torch.nn.Parameter(directions / directions.norm(dim=1, keepdim=True))
     encoder = torch.nn.Parameter(decoder.detach().T.clone())
     bias = torch.nn.Parameter(torch.zeros(n_features))
-    optimizer = torch.optim.Adam([encoder, bias, decoder], lr=1e-3, betas=(0.9, 0.999))
-    silent_for = torch.zeros(n_features)
-    threshold = 0.0
-    start = time.monotonic()
-    for step in range(n_steps):
-        rows = torch.randint(len(x), (BATCH,))
-        batch = x[rows]
-        acts = torch.relu(batch @ encoder + bias)
-        kth = acts.detach().flatten().kthvalue(acts.numel() - k * BATCH).values
-        kept = acts * (acts > kth)
-        error = explained[rows] - kept @ decoder
-        loss = error.square().sum(1).mean()
-        silent_for = torch.where((kept > 0).any(0), 0.0, silent_for + BATCH)
-        dead = silent_for > DEAD_AFTER
-        if dead.any():
-            n_dead = int(dead.sum())
-            values, places = (batch @ encoder[:, dead] + bias[dead]).topk(min(AUXILIARY_K, n_dead), dim=1)
-            sparse = torch.zeros(BATCH, n_dead).scatter(1, places, torch.relu(values))
-            left = error.detach() - sparse @ decoder[dead]
-            loss = loss + AUXILIARY_WEIGHT * left.square().sum(1).mean()
+    optimizer = torch.optim.Adam([encoder, bias, decoder], lr=1e-3)
+    thresholds = Thresholds(torch.full((n_features,), k / n_features))
+    for step, rows in _steps(len(seen), n_steps):
+        before = seen[rows] @ encoder + bias
+        kept = torch.relu(before) * (before > thresholds.at(step / n_steps, step, before))
+        loss = (explained[rows] - kept @ decoder).square().sum(1).mean()
         loss.backward()
         optimizer.param_groups[0]["lr"] = 1e-3 * min(1.0, (step + 1) / 200, 3 * (n_steps - step) / n_steps)
         optimizer.step()
         optimizer.zero_grad()
         with torch.no_grad():
             decoder /= decoder.norm(dim=1, keepdim=True)
-        threshold = float(kth) if step == 0 else 0.99 * threshold + 0.01 * float(kth)
         if step % 500 == 0:
-            print(
-                f"{step}/{n_steps} {time.monotonic() - start:.0f} s loss {loss.item():.3f} dead {int(dead.sum())}",
-                flush=True,
-            )
-    return Part(encoder.detach(), bias.detach(), decoder.detach(), torch.full((n_features,), threshold))
+            print(f"{step}/{n_steps} loss {loss.item():.3f}", flush=True)
+    return Part(encoder.detach(), bias.detach(), decoder.detach(), thresholds.value)
+
+
+class Thresholds:
+    """Of each feature, above which it is active on its share of tokens: followed from batch to batch."""
+
+    def __init__(self, shares: Tensor, value: Tensor | None = None) -> None:
+        self.places = (shares * BATCH).round().long().clamp(min=1)
+        self.value = torch.zeros_like(shares) if value is None else value.clone()
+        self.is_new = value is None
+
+    @torch.no_grad()
+    def at(self, done: float, step: int, before: Tensor) -> Tensor:
+        """done: share of all steps, towards whose end thresholds move little. before: (BATCH, n_features)."""
+        if step % THRESHOLDS_EVERY == 0:
+            largest = before.T.topk(int(self.places.max()) + 1, dim=1).values
+            now = largest.gather(1, self.places[:, None])[:, 0].clamp(min=0)
+            self.value = now if self.is_new else torch.lerp(self.value, now, 0.2 if done < 0.85 else 0.05)
+            self.is_new = False
+        return self.value
+
+
+def _steps(n_rows: int, n_steps: int) -> Iterator[tuple[int, Tensor]]:
+    return ((step, torch.randint(n_rows, (BATCH,))) for step in range(n_steps))
 
 
 def train_in_basis(
-    x: Tensor, explained: Tensor, basis: tuple[Tensor, Tensor], n_features: int, k: int, n_steps: int
+    seen: Tensor, explained: Tensor, basis: tuple[Tensor, Tensor], n_features: int, k: int, n_steps: int
 ) -> Part:
-    """As `train`, for x centred only, with both seen through `basis` (into and out of it)."""
+    """As `train`, for what is centred only, with both seen through `basis` (into and out of it)."""
     into, out_of = basis
-    scale = (x[::7] @ into).square().sum(1).mean().sqrt() / x.shape[1] ** 0.5
-    part = train(x @ into / scale, explained @ into / scale, n_features, k, n_steps)
+    scale = (explained[::7] @ into).square().sum(1).mean().sqrt() / explained.shape[1] ** 0.5
+    part = train(seen @ into / scale, explained @ into / scale, n_features, k, n_steps)
     # Every step before the encoder is linear, so it folds into the weights and the file holds a plain SAE.
     return Part(into @ part.encoder / scale, part.bias, part.decoder @ out_of * scale, part.threshold)
+
+
+def settled(x: Tensor, part: Part, l0: float, n_steps: int) -> Part:
+    """All features trained on together, in small steps, for x itself (n, d), each on its share of tokens; l0 in all."""
+    torch.manual_seed(SEED)
+    weights = [torch.nn.Parameter(w.clone()) for w in (part.encoder, part.bias, part.decoder)]
+    encoder, bias, decoder = weights
+    rates = [RELATIVE_RATE * float(w.detach().abs().mean()) for w in weights]
+    optimizer = torch.optim.Adam([{"params": [w], "lr": rate} for w, rate in zip(weights, rates, strict=True)])
+    shares = torch.cat([part.activations(some) for some in x[::5].split(ROWS)]).gt(0).float().mean(0)
+    thresholds = Thresholds(shares * l0 / shares.sum(), part.threshold)
+    for step, rows in _steps(len(x), n_steps):
+        before = x[rows] @ encoder + bias
+        kept = torch.relu(before) * (before > thresholds.at(step / n_steps, step, before))
+        loss = (x[rows] - kept @ decoder).square().sum(1).mean()
+        loss.backward()
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * min(1.0, 2 * (n_steps - step) / n_steps)
+        optimizer.step()
+        optimizer.zero_grad()
+        if step % 100 == 0:
+            print(f"{step}/{n_steps} loss {loss.item():.3f}", flush=True)
+    return joined(x, [Part(encoder.detach(), bias.detach(), decoder.detach(), thresholds.value)])
 
 
 def unexplained(x: Tensor, part: Part) -> Tensor:
@@ -169,8 +235,9 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=Path("demo/corpus.jsonl"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--features", type=int, nargs=2, default=[960, 64], help="of the first part, of the second")
-    parser.add_argument("--k", type=int, nargs=2, default=[22, 5], help="that fire on a token, of either part")
-    parser.add_argument("--steps", type=int, nargs=2, default=[4000, 800], help="of either part")
+    parser.add_argument("--k", type=int, nargs=2, default=[20, 9], help="that fire on a token, of either part")
+    parser.add_argument("--steps", type=int, nargs=3, default=[3000, 600, 1000], help="of either part, of both at last")
+    parser.add_argument("--l0", type=float, default=30.0, help="in the end")
     parser.add_argument("--tokens", type=float, default=400e3)
     parser.add_argument("--whiten", type=float, default=0.5, help="how far loud and quiet directions are levelled")
     parser.add_argument("--context", type=float, default=0.0, help="how much directions of whole sentences count more")
@@ -182,24 +249,35 @@ def main() -> None:
     model = load_language_model(args.model)
     reader = SiteReader(model, args.hook)
     start = time.monotonic()
-    x, sentences = training_activations(
-        reader, args.prose, [s for t in train_topics.values() for s in t], int(args.tokens)
+    corpus = [s for t in train_topics.values() for s in t]
+    x, numbers = training_activations(reader, prose_sentences(args.prose, SEED), corpus, int(args.tokens))
+    generator = torch.Generator().manual_seed(SEED_OF_NOISE)
+    pairs = [with_tokens_replaced(reader, corpus, share, generator) for share in REPLACED]
+    pairs.append(
+        with_tokens_replaced(
+            reader, prose_sentences(args.prose, SEED_OF_PROSE)[:PROSE_SENTENCES], REPLACED[0], generator
+        )
     )
-    print(f"{len(x):,} tokens read in {time.monotonic() - start:.0f} s")
+    print(f"{len(x):,} tokens read in {time.monotonic() - start:.0f} s, beside those with others replaced")
     mean = x.mean(0)
-    x = x - mean
-    basis = context_metric(x, sentences, args.context) if args.context else whitening(x, args.whiten)
-    plain = (torch.eye(x.shape[1]), torch.eye(x.shape[1]))
-    of_context, of_rest = zip(args.features, args.k, args.steps, strict=True)
-    first = train_in_basis(x, x, basis, *of_context)
-    second = train_in_basis(x, unexplained(x, first), plain, *of_rest)
-    both = joined(x, [first, second])
-    write(args.out, both, mean, args.hook)
+    noisy, clean = (torch.cat([x, *of_pairs]) - mean for of_pairs in zip(*pairs, strict=True))
+    part = train_parts(x - mean, noisy, clean, numbers, args)
+    write(args.out, part, mean, args.hook)
     measured = measure(model, args.out, args.hook, topics, held_out)
     measured["training_seconds"] = round(time.monotonic() - start)
-    measured["training_tokens"] = len(x)
+    measured["training_tokens"] = len(clean)
     print(json.dumps(measured, indent=2))
     (args.out / "measurements.json").write_text(json.dumps(measured, indent=2) + "\n")
+
+
+def train_parts(x: Tensor, noisy: Tensor, clean: Tensor, numbers: Tensor, args: argparse.Namespace) -> Part:
+    """x: (n, d), centred; numbers: its sentences. noisy, clean: (n_more, d), what is read, what is to be explained."""
+    basis = context_metric(x, numbers, args.context) if args.context else whitening(x, args.whiten)
+    plain = (torch.eye(x.shape[1]), torch.eye(x.shape[1]))
+    n_steps, n_steps_of_rest, n_steps_together = args.steps
+    first = train_in_basis(noisy, clean, basis, args.features[0], args.k[0], n_steps)
+    second = train_in_basis(x, unexplained(x, first), plain, args.features[1], args.k[1], n_steps_of_rest)
+    return settled(x, joined(x, [first, second]), args.l0, n_steps_together)
 
 
 def write(folder: Path, part: Part, mean: Tensor, hook: str) -> None:
