@@ -39,7 +39,8 @@ class Settings:
     max_ablated: int = 50
     # Loaded models are dropped, the least recently used first, above this many bytes.
     memory: int = 8_000_000_000
-    # Threads of torch on the processor; 0: one fewer than there are processors, so that one is left to serve pages.
+    # Threads of torch on the processor; 0: one fewer than there are processors, so that one is left to serve pages, and
+    # all of them for a long step (a large model's batch).
     threads: int = 0
     # Load the models of every dictionary at start, instead of when the first text comes.
     warm: bool = False

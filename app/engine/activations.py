@@ -1,6 +1,7 @@
 """The live side: windows of several requests through model and SAE at once, and what is kept of each."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from app.engine.tokens import Window
 
 BATCH_TOKENS = 640  # positions of one forward, padding included: more are no quicker a token on a processor
 BATCH_ACTIVATIONS = 2**26  # entries of one encode's result: 256 MB
+LONG_STEP = 10**10  # weights times positions: a quarter of a second and more of one processor
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,24 @@ def of_about_one_length(lengths: Sequence[int]) -> list[list[int]]:
     return groups
 
 
+@contextmanager
+def threads_for(loaded: Loaded, n_positions: int) -> Iterator[None]:
+    """A long step takes every processor: with one left for pages, a large model's batch on two would take almost twice
+    as long.
+
+    A single text gains little by another thread, and a small model's batch none beside the server that answers it.
+    """
+    usual = torch.get_num_threads()
+    if loaded.model.n_weights * n_positions < LONG_STEP or loaded.most_threads <= usual:
+        yield
+        return
+    torch.set_num_threads(loaded.most_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+
+
 @torch.inference_mode()
 def encode_windows(loaded: Loaded, windows: Sequence[Window]) -> list[Tensor]:
     """(n_tokens, n_features) float32 activations of each window, BOS left out, in one forward."""
@@ -81,9 +101,10 @@ def encode_windows(loaded: Loaded, windows: Sequence[Window]) -> list[Tensor]:
         ids[row, : len(held)] = torch.tensor(held)
         mask[row, : len(held)] = 1
     device = loaded.model.device
-    stream = loaded.model.capture(ids.to(device), mask.to(device), loaded.hook)
-    rows = [stream[row, len(bos) : len(bos) + len(window.token_ids)] for row, window in enumerate(windows)]
-    acts = loaded.sae.encode(torch.cat(rows)).float()
+    with threads_for(loaded, ids.numel()):
+        stream = loaded.model.capture(ids.to(device), mask.to(device), loaded.hook)
+        rows = [stream[row, len(bos) : len(bos) + len(window.token_ids)] for row, window in enumerate(windows)]
+        acts = loaded.sae.encode(torch.cat(rows)).float()
     return list(torch.split(acts, [len(window.token_ids) for window in windows]))
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from app.engine.activations import threads_for
 from app.engine.loaded_models import Loaded
 from app.engine.requests import check_characters
 from app.engine.tokens import encode, token_text, windows
@@ -173,7 +174,7 @@ def ablate(loaded: Loaded, place: Place, target: int, versus: int | None, featur
         return changed
 
     ids = place.ids.expand(len(features), -1)
-    with loaded.model.changed(ids.shape, loaded.between(without)):
+    with threads_for(loaded, ids.numel()), loaded.model.changed(ids.shape, loaded.between(without)):
         logits = loaded.model.logits(ids, torch.ones_like(ids))
     return _value(logits[:, -1].float(), target, versus).tolist()
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import torch
@@ -238,6 +239,10 @@ class LanguageModel:
         """(d,): what the norm multiplies by."""
         weight: Tensor = norm.weight.detach().float()
         return weight + 1 if self.family.norm_adds_one else weight
+
+    @cached_property
+    def n_weights(self) -> int:
+        return sum(p.numel() for p in self.model.parameters())
 
     def n_bytes(self) -> int:
         return sum(p.numel() * p.element_size() for p in self.model.parameters())

@@ -30,13 +30,17 @@ Key = tuple[str, ...]  # "model" or "SAE", its source, and how it is loaded
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a dictionary's live side runs on. bos: the ids put before every window, as when it was indexed."""
+    """What a dictionary's live side runs on.
+
+    bos: the ids put before every window, as when it was indexed. most_threads: of torch, for a long step.
+    """
 
     model: "LanguageModel"
     sae: "Sae"
     hook: HookPoint
     context: int
     bos: tuple[int, ...]
+    most_threads: int = 1
 
     @property
     def write_hook(self) -> HookPoint:
@@ -89,6 +93,7 @@ class LoadedModels:
     ) -> None:
         self.device = device
         self.threads = threads or max(1, n_processors() - 1)  # of torch on the processor
+        self.most_threads = threads or n_processors()
         self.device_map = device_map
         self.trust_remote_code = trust_remote_code
         self.memory = memory
@@ -108,7 +113,7 @@ class LoadedModels:
             bos = model.bos_id if dictionary.parameters["prepend_bos"] else None
             context = int(str(dictionary.parameters["context"]))
             hook = parse_hook_point(dictionary.hook_point)
-            yield Loaded(model, sae, hook, context, () if bos is None else (bos,))
+            yield Loaded(model, sae, hook, context, () if bos is None else (bos,), self.most_threads)
 
     def loading_for(self, dictionary: Dictionary, wait: float) -> float | None:
         """Begins to load in the background where nobody has, and waits up to `wait` seconds.

@@ -1,12 +1,13 @@
 """Live activations: alone or in a batch, they are what a plain forward and encode give."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from app.engine.activations import Piece, of_about_one_length, pieces, reduce_window, run_pieces
+from app.engine.activations import LONG_STEP, Piece, of_about_one_length, pieces, reduce_window, run_pieces, threads_for
 from app.engine.hook_points import parse_hook_point
 from app.engine.live_texts import KeptActivations, RunText, joined, live_text
 from app.engine.loaded_models import Loaded
@@ -44,6 +45,19 @@ def plain(loaded: Loaded, text: str) -> torch.Tensor:
 def run_text(cut: Sequence[Window], kept: Sequence[KeptActivations]) -> RunText:
     spans = [(window.offset + span.start, window.offset + span.end) for window in cut for span in window.spans]
     return RunText([start for start, _ in spans], [end for _, end in spans], joined(kept))
+
+
+def test_a_long_step_takes_every_processor_and_a_short_one_leaves_them(loaded: Loaded) -> None:
+    usual = torch.get_num_threads()
+    more = replace(loaded, most_threads=usual + 1)
+    enough = LONG_STEP // loaded.model.n_weights + 1
+    with threads_for(more, enough):
+        assert torch.get_num_threads() == usual + 1
+    assert torch.get_num_threads() == usual
+    with threads_for(more, enough // 2):
+        assert torch.get_num_threads() == usual
+    with threads_for(replace(loaded, most_threads=1), enough):  # as FEATURESCOPE_THREADS=1 asks
+        assert torch.get_num_threads() == usual
 
 
 def test_who_else_is_in_the_batch_changes_no_answer(loaded: Loaded) -> None:
