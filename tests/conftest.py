@@ -51,12 +51,15 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(params=DATABASES)
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database: a test that takes this runs on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'featurescope.db'}"
+        yield f"sqlite:///{tmp_path / 'featurescope.db'}"
+        return
     postgres: Postgres = request.getfixturevalue("postgres")
-    return postgres.new_database()
+    url = postgres.new_database()
+    yield url
+    postgres.drop(url)
 
 
 @dataclass(frozen=True)
@@ -125,14 +128,17 @@ def labelled(request: pytest.FixtureRequest, tiny: Tiny, tmp_path_factory: pytes
 
 
 @pytest.fixture
-def own_database(request: pytest.FixtureRequest, labelled: str, tmp_path: Path) -> str:
+def own_database(request: pytest.FixtureRequest, labelled: str, tmp_path: Path) -> Iterator[str]:
     """The URL of a copy of `labelled` that a test may do with what it likes."""
     if not labelled.startswith("sqlite"):
         postgres: Postgres = request.getfixturevalue("postgres")
-        return postgres.copy_of(labelled)
+        url = postgres.copy_of(labelled)
+        yield url
+        postgres.drop(url)
+        return
     file = tmp_path / "own.db"
     shutil.copy(labelled.removeprefix("sqlite:///"), file)
-    return f"sqlite:///{file}"
+    yield f"sqlite:///{file}"
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from tests.server import free_port
 
 USER = "featurescope"
 PATIENCE = 60  # seconds until it must answer
+ENOUGH = 4 * 2**30  # bytes
 # Debian keeps the servers' programs out of PATH.
 DEBIAN = Path("/usr/lib/postgresql")
 # What a test writes need not outlive the machine.
@@ -42,7 +43,7 @@ class Postgres:
 
     def __post_init__(self) -> None:
         # Not pytest's own folder: that one is closed to the ordinary user that root has to become.
-        self.folder = Path(tempfile.mkdtemp(prefix="featurescope-postgres-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="featurescope-postgres-", dir=_room(self.settings)))
         self.password = secrets.token_hex(8)
         self.process: subprocess.Popen[bytes] | None = None
         self._databases = 0
@@ -103,6 +104,11 @@ class Postgres:
         """The URL of an empty database."""
         return self._create("TEMPLATE template0")
 
+    def drop(self, url: str) -> None:
+        """The database and its hundreds of files; who is connected to it is cut off."""
+        with psycopg.connect(self._conninfo("postgres"), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {url.rsplit('/', 1)[1]} WITH (FORCE)")
+
     def copy_of(self, url: str) -> str:
         """The URL of a copy of a database that nobody is connected to."""
         return self._create(f"TEMPLATE {url.rsplit('/', 1)[1]}")
@@ -145,6 +151,13 @@ class Postgres:
             **_as_ordinary_user(),
         )
         assert done.returncode == 0, done.stderr
+
+
+def _room(settings: Mapping[str, str]) -> Path | None:
+    """Memory, where there is enough and nothing need outlive it: making a database and dropping it is then quick."""
+    memory = Path("/dev/shm")
+    is_there = memory.is_dir() and shutil.disk_usage(memory).free > ENOUGH
+    return memory if is_there and settings is FAST else None
 
 
 def _ordinary_user() -> pwd.struct_passwd | None:

@@ -1,7 +1,6 @@
 """GPT-2's GELU in one pass over memory."""
 
 from torch import Tensor, nn
-from transformers.activations import FastGELUActivation, NewGELUActivation
 
 
 class OnePassGelu(nn.Module):
@@ -17,6 +16,9 @@ class OnePassGelu(nn.Module):
 
 def use_one_pass_gelu(model: nn.Module) -> None:
     """Puts OnePassGelu in the place of every module that computes its formula step by step."""
+    # Seconds of imports, which a command that has found what is wrong with it should not wait for.
+    from transformers.activations import FastGELUActivation, NewGELUActivation
+
     for module in model.modules():
         for name, child in module.named_children():
             if isinstance(child, NewGELUActivation | FastGELUActivation):

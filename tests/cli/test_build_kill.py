@@ -10,6 +10,8 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,12 +48,23 @@ def undisturbed(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_killed_at_twenty_random_moments(arguments: list[str], undisturbed: tuple[Path, float], tmp_path: Path) -> None:
-    """Every other one once the corpus is recorded. All keep what they finish at once."""
+    """In two folders at once. Every other kill comes once the corpus is recorded. All keep what they finish at once."""
+    kill = partial(kill_and_go_on, arguments, undisturbed)
+    with ThreadPoolExecutor(2) as pool:
+        killed, left_blocks = zip(*pool.map(kill, (tmp_path / "one", tmp_path / "other"), (0, 1)), strict=True)
+    assert sum(killed) >= N_KILLS // 2
+    assert sum(left_blocks) >= N_KILLS // 5
+
+
+def kill_and_go_on(arguments: list[str], undisturbed: tuple[Path, float], folder: Path, seed: int) -> tuple[int, int]:
+    """Half of the kills, then an undisturbed end. How many there were, and how many left blocks to go on with."""
     path, seconds = undisturbed
-    moments = random.Random(0)
+    folder.mkdir()
+    database = folder / "featurescope.db"
+    moments = random.Random(seed)
     killed = left_blocks = 0
-    for number in range(N_KILLS):
-        process = start(arguments, tmp_path, FEATURESCOPE_CHECKPOINT_SECONDS="0")
+    for number in range(N_KILLS // 2):
+        process = start(arguments, folder, FEATURESCOPE_CHECKPOINT_SECONDS="0")
         is_late = number % 2 == 1
         if is_late:
             wait_until_it_says("Measuring quality", process)
@@ -62,20 +75,19 @@ def test_killed_at_twenty_random_moments(arguments: list[str], undisturbed: tupl
             process.kill()
             process.wait(30)
             killed += 1
-            left_blocks += any((tmp_path / "featurescope.db.builds").glob("tiny/recording/checkpoints/*/*.npz"))
+            left_blocks += any((folder / "featurescope.db.builds").glob("tiny/recording/checkpoints/*/*.npz"))
         assert process.returncode in (0, -signal.SIGKILL), f"kill {number}: {process.communicate()[0]}"
         # A process may also be killed on its way out, with its dictionary published: then all of that is there.
-        published = is_published(tmp_path / "featurescope.db")
+        published = is_published(database)
         assert published or process.returncode != 0
         if published:
-            assert same_rows(tmp_path / "featurescope.db", path)
-            for file in tmp_path.glob("featurescope.db*"):
+            assert same_rows(database, path)
+            for file in folder.glob("featurescope.db*"):
                 shutil.rmtree(file) if file.is_dir() else file.unlink()
-    assert killed >= N_KILLS // 2
-    assert left_blocks >= N_KILLS // 5
-    assert run(arguments, tmp_path).returncode == 0
-    assert same_rows(tmp_path / "featurescope.db", path)
-    assert not list((tmp_path / "featurescope.db.builds").glob("*/*"))
+    assert run(arguments, folder).returncode == 0
+    assert same_rows(database, path)
+    assert not list((folder / "featurescope.db.builds").glob("*/*"))
+    return killed, left_blocks
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
@@ -140,7 +152,9 @@ def test_a_disk_that_is_full_anywhere_is_one_sentence(
 def test_a_second_build_of_one_id_is_refused(arguments: list[str], tmp_path: Path) -> None:
     process = start(arguments, tmp_path)
     wait_until(lambda: (tmp_path / "featurescope.db.builds" / "tiny" / "lock").exists(), process)
+    process.send_signal(signal.SIGSTOP)  # else it may be done before the second has begun
     second = run(arguments, tmp_path)
+    process.send_signal(signal.SIGCONT)
     assert second.returncode == 1
     assert "Another process is building" in second.stderr
     process.wait(120)
