@@ -2,8 +2,9 @@
 
 python recipes/train_sae.py --model FOLDER --hook blocks.5.hook_attn_out --prose FOLDER --out FOLDER
 Every feature of a part fires on the same share of tokens (lifetime sparsity: Makhzani and Frey 2015, arXiv 1409.2752),
-so that none is dead or seldom. What it reads is in part of sentences with words replaced, and what it is to explain is
-of the sentence as it was: a feature that rests on one word of one sentence gains nothing.
+so that none is dead or seldom. What the first part reads is in part of sentences with tokens replaced, and what it is
+to explain is of the sentence as it was: a feature that rests on one word of one sentence gains nothing. The second part
+and the last steps read sentences as they are.
 Two parts, in one file: features trained where loud and quiet directions are levelled (--whiten), or weighed by how much
 they tell sentences apart (--context), and fewer that explain whatever the first leave, in the site's own units. At last
 all learn together for a while.
@@ -37,7 +38,7 @@ REPLACED = (0.15, 0.15, 0.3, 0.3)  # of the corpus' tokens, in each further pass
 PROSE_SENTENCES = 4000  # that are read with tokens replaced too
 THRESHOLDS_EVERY = 4  # steps
 RELATIVE_RATE = 0.01  # of the last steps, to the mean size of the weights
-FIRST_IDS = 5  # special tokens, that replace none
+FIRST_IDS = 5  # that replace none: the special tokens, and three signs
 
 
 def prose_sentences(folder: Path, seed: int) -> list[str]:
@@ -123,7 +124,7 @@ class Part:
 
 
 def train(seen: Tensor, explained: Tensor, n_features: int, k: int, n_steps: int) -> Part:
-    """Features that read `seen`, centred and of unit mean square, and explain `explained`; both (n, d).
+    """Features that read `seen` and explain `explained`, of unit mean square; both (n, d), in the same units.
 
     k: fire on a token on average, and each on k / n_features of all tokens.
     """

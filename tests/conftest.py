@@ -57,9 +57,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         yield f"sqlite:///{tmp_path / 'featurescope.db'}"
         return
     postgres: Postgres = request.getfixturevalue("postgres")
-    url = postgres.new_database()
-    yield url
-    postgres.drop(url)
+    with postgres.lent(postgres.new_database()) as url:
+        yield url
 
 
 @dataclass(frozen=True)
@@ -132,9 +131,8 @@ def own_database(request: pytest.FixtureRequest, labelled: str, tmp_path: Path) 
     """The URL of a copy of `labelled` that a test may do with what it likes."""
     if not labelled.startswith("sqlite"):
         postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.copy_of(labelled)
-        yield url
-        postgres.drop(url)
+        with postgres.lent(postgres.copy_of(labelled)) as url:
+            yield url
         return
     file = tmp_path / "own.db"
     shutil.copy(labelled.removeprefix("sqlite:///"), file)

@@ -19,7 +19,7 @@ from tests.server import free_port
 
 USER = "featurescope"
 PATIENCE = 60  # seconds until it must answer
-ENOUGH = 4 * 2**30  # bytes
+ENOUGH = 2 * 2**30  # bytes
 # Debian keeps the servers' programs out of PATH.
 DEBIAN = Path("/usr/lib/postgresql")
 # What a test writes need not outlive the machine.
@@ -104,6 +104,12 @@ class Postgres:
         """The URL of an empty database."""
         return self._create("TEMPLATE template0")
 
+    @contextmanager
+    def lent(self, url: str) -> Iterator[str]:
+        """The database, dropped in the end."""
+        yield url
+        self.drop(url)
+
     def drop(self, url: str) -> None:
         """The database and its hundreds of files; who is connected to it is cut off."""
         with psycopg.connect(self._conninfo("postgres"), autocommit=True) as connection:
@@ -124,7 +130,7 @@ class Postgres:
             try:
                 yield copy
             finally:
-                connection.execute(f"DROP DATABASE {copy.rsplit('/', 1)[1]} WITH (FORCE)")
+                self.drop(copy)
                 connection.execute("DROP TABLESPACE apart")
 
     def connect(self, url: str) -> psycopg.Connection:
@@ -156,8 +162,11 @@ class Postgres:
 def _room(settings: Mapping[str, str]) -> Path | None:
     """Memory, where there is enough and nothing need outlive it: making a database and dropping it is then quick."""
     memory = Path("/dev/shm")
-    is_there = memory.is_dir() and shutil.disk_usage(memory).free > ENOUGH
-    return memory if is_there and settings is FAST else None
+    if settings is not FAST or not memory.is_dir():
+        return None
+    known = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    available = 1024 * int(known["MemAvailable"].split()[0])
+    return memory if min(available, shutil.disk_usage(memory).free) > ENOUGH else None
 
 
 def _ordinary_user() -> pwd.struct_passwd | None:

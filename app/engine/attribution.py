@@ -124,7 +124,8 @@ def token_id(loaded: Loaded, given: int | str) -> int:
 @torch.no_grad()
 def read_logits(loaded: Loaded, place: Place) -> Tensor:
     """(n_vocabulary,) after the place's last token."""
-    return loaded.model.logits(place.ids, torch.ones_like(place.ids))[0, -1].float()
+    with threads_for(loaded, place.ids.numel() * loaded.model.n_multiplied()):
+        return loaded.model.logits(place.ids, torch.ones_like(place.ids))[0, -1].float()
 
 
 def gradients(loaded: Loaded, place: Place, target: int, versus: int | None) -> Gradients:
@@ -144,9 +145,10 @@ def gradients(loaded: Loaded, place: Place, target: int, versus: int | None) -> 
         leaves.extend((features, error, bias, bos))
         return torch.cat([bos, (written + error).to(y.dtype)])[None]
 
-    logits = loaded.model.differentiable_logits(place.ids, torch.ones_like(place.ids), loaded.between(split))
-    value = _value(logits[:, -1].float(), target, versus)[0]
-    value.backward()  # type: ignore[no-untyped-call]  # torch ships it so
+    with threads_for(loaded, 2 * place.ids.numel() * loaded.model.n_multiplied()):
+        logits = loaded.model.differentiable_logits(place.ids, torch.ones_like(place.ids), loaded.between(split))
+        value = _value(logits[:, -1].float(), target, versus)[0]
+        value.backward()  # type: ignore[no-untyped-call]  # torch ships it so
     features, error, bias, bos = leaves
     assert features.grad is not None
     assert error.grad is not None
@@ -174,7 +176,8 @@ def ablate(loaded: Loaded, place: Place, target: int, versus: int | None, featur
         return changed
 
     ids = place.ids.expand(len(features), -1)
-    with threads_for(loaded, ids.numel()), loaded.model.changed(ids.shape, loaded.between(without)):
+    n_products = ids.numel() * loaded.model.n_multiplied()
+    with threads_for(loaded, n_products), loaded.model.changed(ids.shape, loaded.between(without)):
         logits = loaded.model.logits(ids, torch.ones_like(ids))
     return _value(logits[:, -1].float(), target, versus).tolist()
 

@@ -241,8 +241,14 @@ class LanguageModel:
         return weight + 1 if self.family.norm_adds_one else weight
 
     @cached_property
-    def n_weights(self) -> int:
-        return sum(p.numel() for p in self.model.parameters())
+    def _block_weights(self) -> list[int]:
+        return [sum(p.numel() for p in block.parameters()) for block in self.blocks]
+
+    def n_multiplied(self, hook: HookPoint | None = None) -> int:
+        """Weights that a forward multiplies by, up to the hook or to the logits; embeddings are looked up alone."""
+        if hook is not None and not hook.module:
+            return sum(self._block_weights[: hook.layer + 1])
+        return sum(self._block_weights) + (self.d_model * self.n_vocabulary if self.has_logits else 0)
 
     def n_bytes(self) -> int:
         return sum(p.numel() * p.element_size() for p in self.model.parameters())

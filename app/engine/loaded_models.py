@@ -40,7 +40,7 @@ class Loaded:
     hook: HookPoint
     context: int
     bos: tuple[int, ...]
-    most_threads: int = 1
+    most_threads: int
 
     @property
     def write_hook(self) -> HookPoint:

@@ -76,7 +76,7 @@ def kill_and_go_on(arguments: list[str], undisturbed: tuple[Path, float], folder
             process.wait(30)
             killed += 1
             left_blocks += any((folder / "featurescope.db.builds").glob("tiny/recording/checkpoints/*/*.npz"))
-        assert process.returncode in (0, -signal.SIGKILL), f"kill {number}: {process.communicate()[0]}"
+        assert process.returncode in (0, -signal.SIGKILL), f"{folder.name}, kill {number}: {process.communicate()[0]}"
         # A process may also be killed on its way out, with its dictionary published: then all of that is there.
         published = is_published(database)
         assert published or process.returncode != 0
@@ -151,10 +151,12 @@ def test_a_disk_that_is_full_anywhere_is_one_sentence(
 
 def test_a_second_build_of_one_id_is_refused(arguments: list[str], tmp_path: Path) -> None:
     process = start(arguments, tmp_path)
-    wait_until(lambda: (tmp_path / "featurescope.db.builds" / "tiny" / "lock").exists(), process)
+    wait_until(lambda: recorded(tmp_path) > 0, process)
     process.send_signal(signal.SIGSTOP)  # else it may be done before the second has begun
-    second = run(arguments, tmp_path)
-    process.send_signal(signal.SIGCONT)
+    try:
+        second = run(arguments, tmp_path)
+    finally:
+        process.send_signal(signal.SIGCONT)
     assert second.returncode == 1
     assert "Another process is building" in second.stderr
     process.wait(120)

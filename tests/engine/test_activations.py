@@ -1,13 +1,22 @@
 """Live activations: alone or in a batch, they are what a plain forward and encode give."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from app.engine.activations import LONG_STEP, Piece, of_about_one_length, pieces, reduce_window, run_pieces, threads_for
+from app.engine.activations import (
+    LONG_STEP,
+    Piece,
+    encode_windows,
+    of_about_one_length,
+    pieces,
+    reduce_window,
+    run_pieces,
+    threads_for,
+)
 from app.engine.hook_points import parse_hook_point
 from app.engine.live_texts import KeptActivations, RunText, joined, live_text
 from app.engine.loaded_models import Loaded
@@ -24,7 +33,7 @@ TEXTS = ("The match and the serve", "rain", "Ünïcödé 🎾 " * 12, "onion, pa
 @pytest.fixture(scope="module")
 def loaded(tiny: Tiny) -> Loaded:
     model = load_language_model(str(tiny.model))
-    return Loaded(model, load_sae(tiny.sae), parse_hook_point(HOOK), 32, (model.bos_id,))
+    return Loaded(model, load_sae(tiny.sae), parse_hook_point(HOOK), 32, (model.bos_id,), most_threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +56,44 @@ def run_text(cut: Sequence[Window], kept: Sequence[KeptActivations]) -> RunText:
     return RunText([start for start, _ in spans], [end for _, end in spans], joined(kept))
 
 
-def test_a_long_step_takes_every_processor_and_a_short_one_leaves_them(loaded: Loaded) -> None:
+@pytest.fixture
+def two_threads() -> Iterator[None]:
     usual = torch.get_num_threads()
-    more = replace(loaded, most_threads=usual + 1)
-    enough = LONG_STEP // loaded.model.n_weights + 1
-    with threads_for(more, enough):
-        assert torch.get_num_threads() == usual + 1
-    assert torch.get_num_threads() == usual
-    with threads_for(more, enough // 2):
-        assert torch.get_num_threads() == usual
-    with threads_for(replace(loaded, most_threads=1), enough):  # as FEATURESCOPE_THREADS=1 asks
-        assert torch.get_num_threads() == usual
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(usual)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_long_step_takes_every_processor_and_a_short_one_leaves_them(loaded: Loaded) -> None:
+    """most_threads 1: as FEATURESCOPE_THREADS=1 asks."""
+    for most, n_products, threads in ((3, LONG_STEP, 3), (3, LONG_STEP - 1, 2), (1, LONG_STEP, 2)):
+        with threads_for(replace(loaded, most_threads=most), n_products):
+            assert torch.get_num_threads() == threads
+        assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_batch_takes_them_by_its_tokens_and_weights_and_gives_them_back(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_of_them = replace(loaded, most_threads=3)
+    cut = windows(loaded.model.tokenizer, TEXTS[0], loaded.window_tokens)
+    n_products = (1 + len(cut[0].token_ids)) * (loaded.model.n_multiplied(loaded.hook) + loaded.sae.encoder.numel())
+    seen: list[int] = []
+    whole = loaded.model.capture
+    monkeypatch.setattr(loaded.model, "capture", lambda *given: seen.append(torch.get_num_threads()) or whole(*given))
+    for longest in (n_products, n_products + 1):
+        monkeypatch.setattr("app.engine.activations.LONG_STEP", longest)
+        encode_windows(all_of_them, cut)
+    assert seen == [3, 2]
+    assert torch.get_num_threads() == 2
+
+
+def test_a_forward_multiplies_by_the_blocks_up_to_the_hook(loaded: Loaded) -> None:
+    blocks = [sum(p.numel() for p in block.parameters()) for block in loaded.model.blocks]
+    assert loaded.model.n_multiplied(parse_hook_point("blocks.0.hook_resid_post")) == blocks[0]
+    assert loaded.model.n_multiplied() == sum(blocks) + loaded.model.d_model * loaded.model.n_vocabulary
 
 
 def test_who_else_is_in_the_batch_changes_no_answer(loaded: Loaded) -> None:

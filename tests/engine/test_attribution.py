@@ -26,7 +26,7 @@ def run(step: Callable[[], Any]) -> Any:
 def load(tiny: Tiny, hook: str) -> Loaded:
     model = load_language_model(str(tiny.model))
     assert model.bos_id is not None
-    return Loaded(model, load_sae(tiny.sae), parse_hook_point(hook), 32, (model.bos_id,))
+    return Loaded(model, load_sae(tiny.sae), parse_hook_point(hook), 32, (model.bos_id,), most_threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from app.domain import Dictionary
-from app.engine.loaded_models import LoadedModels
+from app.engine.loaded_models import LoadedModels, n_processors
 from app.engine.patience import Patience
 from app.errors import Unavailable
 from tests.conftest import Indexed
@@ -23,6 +24,13 @@ def several(indexed: Indexed, tiny: Tiny, tmp_path: Path) -> list[Dictionary]:
         make_sae(tmp_path / str(n))
         made.append(replace(indexed.dictionary, sae_source=str(tmp_path / str(n))))
     return made
+
+
+def test_a_long_step_may_take_every_processor_unless_threads_are_set(several: list[Dictionary]) -> None:
+    for threads, most in ((0, n_processors()), (3, 3)):
+        with LoadedModels("cpu", memory=10**12, threads=threads).use(several[0], Patience(30)) as loaded:
+            assert loaded.most_threads == most
+    torch.set_num_threads(1)  # which loading has set
 
 
 def test_dictionaries_share_a_model_and_use_drops_the_least_recent_sae(several: list[Dictionary]) -> None:

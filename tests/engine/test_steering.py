@@ -24,7 +24,7 @@ PROMPT = "The match and the serve"
 def loaded(tiny: Tiny) -> Loaded:
     model = load_language_model(str(tiny.model))
     assert model.bos_id is not None
-    return Loaded(model, load_sae(tiny.sae), parse_hook_point(HOOK), 32, (model.bos_id,))
+    return Loaded(model, load_sae(tiny.sae), parse_hook_point(HOOK), 32, (model.bos_id,), most_threads=1)
 
 
 def pushed(index: int, raw: float, mode: Mode = Mode.ADD) -> RawStrength:
