@@ -159,8 +159,8 @@ class SteeredToken:
 class SteeredText:
     """text: what was generated. tokens and kl: one per generated token.
 
-    kl: KL(steered || base) in nats of the two distributions that the token was drawn from, or would have been without
-    steering after the same tokens. Empty for the base text.
+    kl: KL(steered || base) in nats of the model's two distributions of the token, with steering and without after the
+    same tokens, whatever the temperature at which it was drawn. Empty for the base text.
     """
 
     side: Side

@@ -54,11 +54,13 @@ def check_steering(
         if scales.n_active[feature.index] == 0:
             raise Invalid(f"Feature {feature.index} never fired in the index, so its strength has no unit to go by.")
     if not 1 <= asked.max_new_tokens <= settings.max_new_tokens:
-        raise Invalid(f"{asked.max_new_tokens} new tokens are asked for; 1 to {settings.max_new_tokens} are written.")
+        raise Invalid(
+            f"{asked.max_new_tokens} new tokens are asked for; 1 to {settings.max_new_tokens} can be (max_new_tokens)."
+        )
     if not 0 <= asked.temperature <= MOST_TEMPERATURE:
         raise Invalid(f"The temperature {asked.temperature:g} cannot be; it takes 0 to {MOST_TEMPERATURE}.")
     if not 1 <= asked.n_samples <= settings.max_samples:
-        raise Invalid(f"{asked.n_samples} samples are asked for; 1 to {settings.max_samples} are written.")
+        raise Invalid(f"{asked.n_samples} samples are asked for; 1 to {settings.max_samples} can be (max_samples).")
     if asked.temperature == 0 and asked.n_samples > 1:
         raise Invalid("At temperature 0 every sample is the same: ask for one, or for a temperature above 0.")
     return [raw_strength(scales, feature) for feature in asked.features]

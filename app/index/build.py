@@ -2,6 +2,7 @@
 
 import fcntl
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -169,9 +170,14 @@ def _record(
     total = sum(file.stat().st_size for file in files)
     try:
         with progress(total, "Recording", "B") as bar:
+            begun, before = time.monotonic(), writer.progress.n_tokens
 
             def report(read: int, n_tokens: int, n_alive: int) -> None:
-                bar.set_postfix_str(f"{n_tokens:,} tokens, {n_alive:,} features alive", refresh=False)
+                if before and bar.n == 0:  # what an earlier run has done tells nothing of this one's rate
+                    bar.initial = bar.n = min(read, total)
+                rate = (n_tokens - before) / (time.monotonic() - begun)
+                said = f"{n_tokens:,} tokens, {rate:,.0f} tokens/s, {n_alive:,} features alive"
+                bar.set_postfix_str(said, refresh=False)
                 bar.update(min(read, total) - bar.n)
 
             record_corpus(reader, ahead(pieces), writer, report, options.checkpoint_seconds)

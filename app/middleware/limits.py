@@ -75,4 +75,4 @@ class RequestLimits:
         return None
 
     def _too_large_a_body(self) -> str:
-        return f"The body of a request may have at most {self.max_body:,} bytes; send less at a time."
+        return f"The body of a request may have at most {self.max_body:,} bytes (max_body); send less at a time."

@@ -12,6 +12,7 @@ from app.access.routes import live_page, needs
 from app.domain import Dictionary, FeatureSummary
 from app.errors import Conflict, Invalid
 from app.live import Attribution, AttributionRequest, FeatureContribution, NextToken
+from app.pages.live_forms import NumberOrBlank, fits_links
 from app.pages.loading import render_loading
 from app.pages.web import Models, ReadSession, RequestPatience, ServerSettings, render
 from app.roles import Role
@@ -86,9 +87,13 @@ class Contributor:
 
 @dataclass(frozen=True)
 class AttributionResult:
-    """scale: the contribution shown at full strength. parts: what the value is made of, with what each is."""
+    """scale: the contribution shown at full strength. parts: what the value is made of, with what each is.
+
+    is_linked: as fits_links says.
+    """
 
     found: Attribution
+    is_linked: bool
     tokens: Sequence[ContributionToken]
     scale: float
     shown: FeatureSummary | None
@@ -118,7 +123,7 @@ def show_attribution(
     settings: ServerSettings,
     patience: RequestPatience,
     text: str = "",
-    token: Annotated[int | None, Query(ge=0)] = None,
+    token: Annotated[NumberOrBlank, Query()] = None,
     target: int | None = None,
     versus: int | None = None,
     target_word: Annotated[str, Query(max_length=100)] = "",
@@ -165,6 +170,7 @@ def attribution_result(asked: Asked, found: Attribution, summaries: dict[int, Fe
     ]
     return AttributionResult(
         found=found,
+        is_linked=fits_links(asked.href, len(found.tokens)),
         tokens=[
             ContributionToken(
                 text, value, Asked(asked.dictionary, asked.text, token=first + place).href, place == len(by_token) - 1

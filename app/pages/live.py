@@ -14,6 +14,7 @@ from app.engine.patience import Patience
 from app.engine.runtime import Runtime
 from app.errors import Conflict, Invalid
 from app.live import FeatureActivation, LiveFeature, LiveText, NextToken, Ranking
+from app.pages.live_forms import Given, NumberOrBlank, fits_links
 from app.pages.loading import render_loading
 from app.pages.snippets import ShownToken
 from app.pages.web import KnownActivationScales, Models, ReadSession, RequestPatience, ServerSettings, render
@@ -111,8 +112,12 @@ class RankingTab:
 
 @dataclass(frozen=True)
 class LiveResult:
-    """shaded: the feature whose activations the text is shown with; None where no feature fires."""
+    """shaded: the feature whose activations the text is shown with; None where no feature fires.
 
+    is_linked: as fits_links says.
+    """
+
+    is_linked: bool
     tokens: Sequence[TokenLink]
     shaded: FeatureSummary | None
     scale: float
@@ -131,9 +136,9 @@ class LivePage:
 
     dictionary: Dictionary
     unavailable: str | None
-    text: str
+    asked: Asked
     most: int
-    by: Ranking
+    orders: Mapping[Ranking, str]
     problem: str | None
     result: LiveResult | None
     examples: Sequence[tuple[str, str]]
@@ -148,9 +153,9 @@ def show_live(
     settings: ServerSettings,
     patience: RequestPatience,
     text: str = "",
-    feature: Annotated[int | None, Query(ge=0)] = None,
-    token: Annotated[int | None, Query(ge=0)] = None,
-    follow: Annotated[tuple[int, ...], Query(max_length=MOST_FOLLOWED)] = (),
+    feature: Annotated[NumberOrBlank, Query()] = None,
+    token: Annotated[NumberOrBlank, Query()] = None,
+    follow: Annotated[tuple[int, ...], Given, Query(max_length=MOST_FOLLOWED)] = (),
     by: Ranking = Ranking.MAX,
 ) -> HTMLResponse:
     dictionary = get_dictionary(session, dictionary_id)
@@ -174,7 +179,7 @@ def show_live(
         except Invalid as refused:
             problem = str(refused)
     examples = [(example, Asked(dictionary, example).href) for example in EXAMPLES]
-    page = LivePage(dictionary, unavailable, asked.text, settings.max_text, by, problem, result, examples)
+    page = LivePage(dictionary, unavailable, asked, settings.max_text, RANKINGS, problem, result, examples)
     return render("live.html", page, 200 if problem is None else 422)
 
 
@@ -236,6 +241,7 @@ def live_result(
         raise Conflict(f"{asked.dictionary.id} was replaced while this text ran; load the page again.")
     shaded = summaries[shading.feature] if shading.feature is not None else None
     return LiveResult(
+        is_linked=fits_links(asked.href, len(found.tokens)),
         tokens=[
             TokenLink(
                 ShownToken(live.text, shade, shade > 0 and position == shading.peak),

@@ -48,6 +48,11 @@ def test_a_reader_runs_a_text_and_asks_what_fires_where(page: Page, address: str
     page.locator("#try-it textarea").fill(TEXT)
     page.locator("#try-it").get_by_role("button", name="Run").click()
     expect(page.locator("#try-it .sentence")).to_have_text(TEXT)
+    page.reload()  # the texts are in the address
+    expect(page.locator("#try-it .sentence")).to_have_text(TEXT)
+    page.go_back()
+    expect(page.locator("h1")).to_have_text(f"Feature {index}")
+    expect(page.locator("#try-it .sentence")).to_have_count(0)
 
 
 def is_event_stream(answer: Response) -> bool:

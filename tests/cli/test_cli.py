@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -25,6 +26,7 @@ def test_index_serve_list_and_remove(tiny: Tiny, tmp_path: Path) -> None:
     done = run(index_arguments(tiny), tmp_path)
     assert done.returncode == 0, done.stderr
     assert "tiny is indexed: 24 features" in done.stderr
+    assert re.search(r"Recording: 100%.*[\d,]+ tokens, [\d,]+ tokens/s, [\d,]+ features alive", done.stderr)
     assert not list((tmp_path / "featurescope.db.builds").glob("*/*"))
     listed = run(["dictionaries"], tmp_path)
     assert listed.stdout.startswith("tiny\t24 features")

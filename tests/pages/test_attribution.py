@@ -44,3 +44,10 @@ def test_a_word_of_several_tokens_is_refused_with_its_pieces(client: TestClient)
     assert "tokens for" in answer.text
     for odd in ("target=-1", "target=999999", "token=99999", "n=0", "n=100000", "versus=zz"):
         assert client.get(f"{ADDRESS}&{odd}").status_code == 422, odd
+
+
+def test_another_token_is_explained_at_the_same_place(browse: Any) -> None:
+    page = browse(f"{ADDRESS}&token=1&n=3")
+    fields = {field.attributes["name"]: field.attributes["value"] for field in page.all("form.live .row input")}
+    assert fields == {"target_word": "", "versus_word": "", "token": "1", "n": "3"}
+    assert browse(f"{ADDRESS}&token=").text("#result .why") == browse(ADDRESS).text("#result .why")

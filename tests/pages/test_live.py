@@ -1,5 +1,6 @@
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from fastapi.testclient import TestClient
@@ -150,3 +151,45 @@ def test_without_models_the_page_says_why(indexed: Indexed) -> None:
         assert (answer.status_code, "--no-model" in answer.text) == (200, True)
         answer = client.post("/api/v1/dictionaries/tiny/activations", json={"texts": ["x"]})
         assert answer.status_code == 503
+
+
+LONG = "The match and the serve, " * 150
+SHORT = "The match and the serve"
+
+
+def values(page: Any, name: str) -> list[str]:
+    """Of the form's fields of a name, as it would send them."""
+    fields = page.all(f"form.live [name={name}]")
+    return [field.attributes.get("value") or "" for field in fields]
+
+
+def test_another_text_keeps_what_is_followed_shaded_and_ordered(browse: Any) -> None:
+    page = browse(
+        "/dictionaries/tiny/live?" + urlencode({"text": SHORT, "feature": 7, "follow": [3, 5], "by": "sum"}, True)
+    )
+    assert values(page, "feature") == ["7"]
+    assert values(page, "follow") == ["", "3", "5"]
+    assert page.one("form.live option[selected]").attributes["value"] == "sum"
+
+
+def test_fields_left_empty_ask_for_nothing(browse: Any) -> None:
+    address = "/dictionaries/tiny/live?" + urlencode({"text": SHORT})
+    asked = browse(f"{address}&feature=&follow=&follow=3&by=max")
+    assert asked.text("#result .why .index") == browse(address).text("#result .why .index")
+    assert [row.css_first(".index").text() for row in asked.all(".heat-rows tbody tr")] == ["3"]
+
+
+@pytest.mark.parametrize("page_name", ["live", "attribute"])
+def test_a_page_grows_with_its_text_and_not_with_its_square(browse: Any, page_name: str) -> None:
+    sizes = [
+        len(browse(f"/dictionaries/tiny/{page_name}?" + urlencode({"text": LONG * n, "follow": [3]}, True)).html)
+        for n in (1, 4)
+    ]
+    assert sizes[1] < 4.5 * sizes[0]
+
+
+def test_a_long_text_is_shown_by_its_form(browse: Any) -> None:
+    page = browse("/dictionaries/tiny/live?" + urlencode({"text": LONG, "feature": 7, "token": 5, "follow": 3}))
+    assert not page.all(".sentence.live a, .found .acts a, .heat-rows a.drop")
+    assert page.all(".sentence.live .token")[5].attributes["aria-current"] == "true"
+    assert (values(page, "token"), values(page, "follow")) == (["5"], ["", "3"])

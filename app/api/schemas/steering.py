@@ -100,8 +100,8 @@ class SteeringSummary(Shape):
     base: str = Field(description="The first sample's text, written without steering.")
     steered: str
     kl: list[float] = Field(
-        description="KL(steered || base) in nats at each token of the first sample's steered text: of the distribution "
-        "that it was drawn from, against the one without steering after the same tokens."
+        description="KL(steered || base) in nats at each token of the first sample's steered text: of the model's "
+        "distribution with steering against the one without after the same tokens, whatever the temperature."
     )
     texts: list[SteeredText] = Field(description="Every sample's, then the controls'.")
     strengths: list[RawStrength]
