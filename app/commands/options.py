@@ -79,7 +79,7 @@ def existing_database(settings: Settings) -> Database:
 def work_folder(settings: Settings, id: str) -> Path:
     """Where a build of this id keeps what it has recorded: beside a SQLite file, else in the current folder."""
     beside = Path(settings.db).expanduser() if "://" not in settings.db else _sqlite_file(settings.db)
-    return Path(f"{beside or 'featurescope'}.builds") / id
+    return Path(f"{(beside or Path('featurescope')).resolve()}.builds") / id
 
 
 def _sqlite_file(url: str) -> Path | None:

@@ -42,7 +42,7 @@ def build_index(options: BuildOptions, database: Database, work: Path) -> Dictio
     check_options(options)
     if not options.replace:
         check_id_free(database, options.id)
-    with only_build(work):
+    with only_build(work), database.only_build(options.id):
         reader, identity = _recorded(options, work)
         part = part_of_folder(work / "recording")
         recording = Recording([part], reader.sae.n_features, options.dedup, options.mask_outliers)

@@ -11,6 +11,7 @@ from torch import Tensor
 from app.domain import Json
 from app.engine.language_model import LanguageModel
 from app.engine.sae import Sae
+from app.engine.tokens import encode
 from app.index.corpus import digest
 from app.index.options import BuildOptions
 from app.index.reader import Reader
@@ -18,6 +19,7 @@ from app.index.reader import Reader
 RECORDING = 2  # how recordings are laid out
 _PLACE = ("format", "hook_point", "hook_point_out", "model_name", "l0")
 _SAMPLED = 4096  # numbers of each tensor that are looked at
+_PROBE = "  The 12 Foxes' café — naïve\u00a0日本語, 🎾 3.14\n\tdef f(x): return x  "
 # What differs between two builds of the very same dictionary.
 _INCIDENTAL = (
     *("batch_tokens", "checkpoint_seconds", "corpus", "device", "device_map", "force", "hook", "id", "model"),
@@ -37,6 +39,7 @@ def build_identity(options: BuildOptions, reader: Reader, files: Sequence[Path])
         "model": reader.model.name,
         "model_weights": _digest(dict(reader.model.model.named_parameters())),
         "sae_weights": _digest(_sae_parts(reader.sae)),
+        "tokenizer": _tokenizer_digest(reader.model.tokenizer),
         "corpus": [file.name for file in files],
         "corpus_digest": digest(files),
         "hook_point": str(reader.hook),
@@ -58,6 +61,12 @@ def weights_differ(identity: Mapping[str, Json], model: LanguageModel, sae: Sae)
         "SAE": _digest(_sae_parts(sae)) == identity["sae_weights"],
     }
     return [name for name, same in own.items() if not same]
+
+
+def _tokenizer_digest(tokenizer: Any) -> str:
+    """Of its vocabulary, and of what it makes of a text with a bit of everything."""
+    ids, _ = encode(tokenizer, _PROBE)
+    return _digest({"vocabulary": sorted(tokenizer.get_vocab().items()), "probe": ids})
 
 
 def _sae_parts(sae: Sae) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def merge_shards(
     check_options(options)
     if not replacing:
         check_id_free(database, id)
-    with only_build(work):
+    with only_build(work), database.only_build(id):
         reader = make_reader(options, *load(options))
         changed = weights_differ(stored[0].identity, reader.model, reader.sae)
         if changed:

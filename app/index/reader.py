@@ -75,6 +75,6 @@ class Reader:
         if self.model.family.encoder:
             mask[: len(ids)] = torch.from_numpy(np.arange(ids.shape[1]) < lengths[:, None])
         if self.model.device.type == "cuda":
-            fed = fed.pin_memory()
+            fed, mask = fed.pin_memory(), mask.pin_memory()
         device = self.model.device
         return self.model.capture(fed.to(device, non_blocking=True), mask.to(device), self.hook)

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -29,7 +29,7 @@ WRITERS = 8
 SQLITE_STEPS = 200_000  # of SQLite's virtual machine, a few milliseconds, between two looks at the clock
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 # PostgreSQL's locks of our own: any two numbers that no other program on the same database uses.
-_WRITER, _MIGRATION = 0x5AE_0001, 0x5AE_0002
+_WRITER, _MIGRATION, _BUILD = 0x5AE_0001, 0x5AE_0002, 0x5AE_0003
 
 
 class Database:
@@ -107,6 +107,24 @@ class Database:
         options: dict[str, Any] = {"outside_transaction": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         with self.errors(), self.engine.connect() as connection:
             yield connection.execution_options(**options)
+
+    @contextmanager
+    def only_build(self, id: str) -> Iterator[None]:
+        """One build of an id at a time among all machines that share a PostgreSQL; on SQLite nothing is shared.
+
+        The lock goes with the connection, however the build ends. Raises Conflict.
+        """
+        if self.is_sqlite:
+            yield
+            return
+        with self.outside_transaction() as connection:
+            lock = {"kind": _BUILD, "id": id}
+            if not connection.scalar(text("SELECT pg_try_advisory_lock(:kind, hashtext(:id))"), lock):
+                raise Conflict(f"Another process is building {id!r} in {self.name}; wait for it, or stop it first.")
+            try:
+                yield
+            finally:
+                connection.invalidate()  # works too where the server has gone meanwhile
 
     @contextmanager
     def errors(self) -> Iterator[None]:

@@ -15,12 +15,16 @@ CONTEXT = 32
 
 @dataclass(frozen=True)
 class Line:
-    """One window: its text, token ids and (n_tokens, n_features) activations; record: which text it is from."""
+    """One window: its text, token ids and (n_tokens, n_features) activations; record: which text it is from.
+
+    norms: (n_tokens,) of what the SAE reads.
+    """
 
     text: str
     ids: list[int]
     acts: torch.Tensor
     record: int
+    norms: torch.Tensor
 
 
 def run_plainly(tiny: Tiny, context: int = CONTEXT) -> list[Line]:
@@ -38,7 +42,7 @@ def run_plainly(tiny: Tiny, context: int = CONTEXT) -> list[Line]:
             x = states[1][0, 1:]  # what block 1 takes in; BOS left out
             before = x @ sae["W_enc"] + sae["b_enc"]
             acts = torch.where(before > sae["threshold"], before, 0.0)
-            lines.append(Line(tokenizer.decode(piece), piece, acts, record))
+            lines.append(Line(tokenizer.decode(piece), piece, acts, record, x.norm(dim=1)))
     return lines
 
 

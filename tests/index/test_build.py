@@ -6,19 +6,16 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from app.domain import INTERVAL_GROUPS, Dictionary, Example, Feature, Group
 from app.errors import Conflict, Invalid
-from app.index.build import build_shard
-from app.index.merge import merge_shards
-from app.index.pieces import Shard
-from app.index.shards import open_shards
 from app.store.database import Database
 from app.store.dictionaries import list_dictionaries
 from app.store.examples import list_examples
 from app.store.features import get_feature
-from tests.conftest import index_tiny, options_of
+from tests.conftest import index_tiny
 from tests.dumps import same_rows
 from tests.index.plain import Line, fifth, histogram, originals, quantile, run_plainly, statistics
 from tests.tiny import DEAD, N_FEATURES, Tiny
@@ -172,46 +169,24 @@ def test_batch_size_changes_nothing(tiny: Tiny, tmp_path: Path, reference: Path,
     assert same_rows(path, reference)
 
 
-@pytest.mark.slow
-def test_shards_in_any_order_merge_to_what_one_pass_gives(tiny: Tiny, tmp_path: Path) -> None:
-    corpus = tmp_path / "many.txt"
-    corpus.write_text("\n".join(f"{text} {n}" for n in range(120) for text in tiny.texts[:42]), encoding="utf-8")
-    told = {"corpus": [str(corpus)], "quality_tokens": 100, "dedup": True, "mask_outliers": 1.5}
-    whole = index_tiny(tiny, tmp_path / "whole.db", **told)
-    shards = [tmp_path / f"{n}.shard" for n in (3, 1, 2)]
-    for n, path in zip((3, 1, 2), shards, strict=True):
-        build_shard(options_of(tiny, shard=Shard(n, 3), **told), tmp_path / f"work{n}", path)
-    database = Database(f"sqlite:///{tmp_path / 'merged.db'}")
-    merged = merge_shards("tiny", None, shards, None, None, "cpu", False, 0, database, tmp_path / "work")
-    database.close()
-    assert merged.n_masked_tokens > whole.n_sentences  # outliers beside one BOS a sentence
-    assert same_rows(tmp_path / "merged.db", tmp_path / "whole.db")
-
-
-def test_shards_that_do_not_belong_together_are_named(tiny: Tiny, tmp_path: Path) -> None:
-    for name, n, told in (("a", 1, {}), ("b", 2, {"context": 16}), ("c", 2, {})):
-        build_shard(options_of(tiny, shard=Shard(n, 2), **told), tmp_path / f"work-{name}", tmp_path / name)
-
-    def merge(*names: str) -> None:
-        open_shards([tmp_path / name for name in names])
-
-    with pytest.raises(Conflict, match="b was made with another context than"):
-        merge("a", "b")
-    with pytest.raises(Conflict, match="Shard 2/2 is missing"):
-        merge("a")
-    with pytest.raises(Conflict, match="Shard 1/2 is given 2 times"):
-        merge("a", "a", "c")
-    (tmp_path / "cut").write_bytes((tmp_path / "c").read_bytes()[:-12_000])
-    with pytest.raises(Invalid, match="cut"):
-        merge("a", "cut")
-    merge("c", "a")
-
-
-def test_repeats_and_outliers_count_nowhere_when_asked(tiny: Tiny, lines: list[Line], tmp_path: Path) -> None:
+def test_repeats_count_nowhere_when_asked(tiny: Tiny, lines: list[Line], tmp_path: Path) -> None:
     made = index_tiny(tiny, tmp_path / "x.db", dedup=True)
     kept = originals(lines)
     assert made.n_tokens == sum(len(lines[n].ids) for n in kept)
     assert made.n_duplicates == len(lines) - len(kept)
+
+
+def test_tokens_of_an_unusual_norm_count_nowhere_when_asked(tiny: Tiny, lines: list[Line], tmp_path: Path) -> None:
+    norms = torch.cat([line.norms for line in lines])
+    usual = norms <= 1.1 * norms.median()  # of two in the middle the lower one, as torch has it
+    acts = torch.cat([line.acts for line in lines])[usual]
+    built = Built(tmp_path / "x.db", index_tiny(tiny, tmp_path / "x.db", mask_outliers=1.1))
+    assert 0 < (~usual).sum() < len(usual) / 2
+    assert built.dictionary.n_tokens == int(usual.sum())
+    for feature in built.features:
+        values = acts[:, feature.index]
+        assert feature.n_active_tokens == int((values > 0).sum())
+        assert feature.max_activation == pytest.approx(float(values.max()), rel=1e-5)
 
 
 def test_a_sample_and_a_limit_read_part_of_the_corpus(tiny: Tiny, lines: list[Line], tmp_path: Path) -> None:
@@ -298,7 +273,6 @@ def test_a_megabyte_of_one_sentence_is_windows_and_loses_nothing(tiny: Tiny, tmp
 
 
 def test_a_sentence_that_gives_nan_is_named(tiny: Tiny, tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
 
     broken = tmp_path / "sae"
     broken.mkdir()

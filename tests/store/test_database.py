@@ -156,6 +156,18 @@ def test_a_wrong_password_and_a_missing_database_are_named(postgres: Postgres) -
         Database(f"{url}_missing")
 
 
+def test_machines_that_share_a_postgresql_build_one_id_at_a_time(postgres: Postgres) -> None:
+    url = url_of(postgres.new_database())
+    one, other = Database(url), Database(url)
+    refused = pytest.raises(Conflict, match="Another process is building 'tiny'")
+    with one.only_build("tiny"), other.only_build("seed"), refused, other.only_build("tiny"):
+        pass
+    with other.only_build("tiny"):
+        pass
+    one.close()
+    other.close()
+
+
 def test_a_database_comes_back_after_its_server_was_restarted(postgres: Postgres) -> None:
     database = Database(url_of(postgres.new_database()))
 
