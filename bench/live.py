@@ -6,10 +6,10 @@ python -m bench.live [--only large demo] [--threads N]
 A real server is started for each. ratio: the median of one call with a text of 32 tokens over the median of the bare
 forward up to the hook and encode of the same text, in turns within this run (extra_ms: their difference). speedup_32:
 calls a second with 32 clients, all in one other process, over calls a second of one of them, both while nobody browses;
-possible_32: how much faster the bare computation, here, takes 32 texts as one batch than one by one: all that batching
-could give if the server took no time. page_ratio: the 95th percentile of a feature page's time under those 32 clients
-over the same at rest. steer_ratio: steered tokens a second (base and steered text together) over those of transformers'
-generate. The last line is JSON.
+possible_32: how much faster the bare computation, here, takes 32 texts as one batch (a large model's on every
+processor) than one by one: all that batching could give if the server took no time. page_ratio: the 95th percentile of
+a feature page's time under those 32 clients over the same at rest. steer_ratio, clamp_ratio: steered tokens a second
+(base and steered text together), by adding and by clamping, over those of transformers' generate. The last line is JSON.
 """
 
 import argparse
@@ -113,7 +113,8 @@ def measure(name: str, folder: Path, threads: int) -> dict[str, float]:
             "calls_a_second_32": together,
             "page_ratio": under_load / at_rest,
             "page_p95_ms": 1000 * under_load,
-            "steer_ratio": steer_ratio(loaded),
+            "steer_ratio": steer_ratio(loaded, Mode.ADD),
+            "clamp_ratio": steer_ratio(loaded, Mode.CLAMP),
         }
 
 
@@ -264,11 +265,11 @@ def with_clients(address: str, dictionary: Dictionary, loaded: Loaded, get: Call
     return CLIENTS * EACH / seconds, percentile(pages, 0.95)
 
 
-def steer_ratio(loaded: Loaded) -> float:
+def steer_ratio(loaded: Loaded, mode: Mode) -> float:
     """Tokens a second of a base and a steered text together over generate's, best of three in turns."""
     prompt = texts(loaded, 1)[0]
     ids = torch.tensor([[*loaded.bos, *loaded.model.tokenizer(prompt, add_special_tokens=False)["input_ids"]]])
-    strengths = [RawStrength(3, 1.0, Mode.ADD, 1.0, 1.0)]
+    strengths = [RawStrength(3, 1.0, mode, 1.0, 1.0)]
     asked = SteeringRequest(prompt, [], max_new_tokens=NEW_TOKENS, temperature=0)
     model: Any = loaded.model.model
     options = {"max_new_tokens": NEW_TOKENS, "do_sample": False, "pad_token_id": 0}

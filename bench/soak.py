@@ -25,6 +25,7 @@ from tests.server import COMMAND, environment, free_port
 
 Answer = int
 ALLOWED = {200, 204, 422, 503}
+N_FEATURES = 1024  # of the demo
 
 
 def main() -> None:
@@ -90,14 +91,14 @@ def activations(address: str, draw: random.Random) -> Answer:
 
 
 def steering(address: str, draw: random.Random) -> Answer:
-    one = {"index": draw.randrange(704), "strength": draw.uniform(0, 3), "mode": draw.choice(["add", "clamp"])}
+    one = {"index": draw.randrange(N_FEATURES), "strength": draw.uniform(0, 3), "mode": draw.choice(["add", "clamp"])}
     body = {"prompt": text(draw), "features": [one], "max_new_tokens": 20, "controls": draw.random() < 0.3}
     return post(address, "steer", body)
 
 
 def leaving(address: str, draw: random.Random) -> Answer:
     """Reads one event and goes away."""
-    one = {"index": draw.randrange(704), "strength": 1.0}
+    one = {"index": draw.randrange(N_FEATURES), "strength": 1.0}
     connection, answer = begin(address, "steer", {"prompt": text(draw), "features": [one], "max_new_tokens": 100})
     answer.readline()
     answer.close()
@@ -120,7 +121,7 @@ def nonsense(address: str, draw: random.Random) -> Answer:
 
 def page(address: str, draw: random.Random) -> Answer:
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=150)
-    connection.request("GET", f"/dictionaries/demo/features/{draw.randrange(704)}")
+    connection.request("GET", f"/dictionaries/demo/features/{draw.randrange(N_FEATURES)}")
     answer = connection.getresponse()
     answer.read()
     return answer.status
