@@ -9,7 +9,8 @@ calls a second with 32 clients, all in one other process, over calls a second of
 possible_32: how much faster the bare computation, here, takes 32 texts as one batch (a large model's on every
 processor) than one by one: all that batching could give if the server took no time. page_ratio: the 95th percentile of
 a feature page's time under those 32 clients over the same at rest. steer_ratio, clamp_ratio: steered tokens a second
-(base and steered text together), by adding and by clamping, over those of transformers' generate. The last line is JSON.
+(base and steered text together), by adding and by clamping, over those of transformers' generate. The last
+line is JSON.
 """
 
 import argparse
