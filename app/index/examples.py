@@ -66,9 +66,20 @@ def prepare(recording: Recording, order: DrawOrder) -> Choice:
         keys.sort()
         sentence = keys >> np.uint64(ROW_BITS)
         holders.append(keys[np.concatenate([[True], sentence[1:] != sentence[:-1]])] if len(keys) else keys)
-    joined = np.concatenate(holders) if holders else np.zeros(0, np.uint64)
+    joined = _moved_together(holders)
     joined.sort()
     return Choice(order, original, joined)
+
+
+def _moved_together(parts: list[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    """The parts one after another, each let go once it is copied: all of them twice would be half a gigabyte."""
+    joined = np.empty(sum(map(len, parts)), np.uint64)
+    first = 0
+    for place, part in enumerate(parts):
+        joined[first : first + len(part)] = part
+        first += len(part)
+        parts[place] = part[:0].copy()
+    return joined
 
 
 def choose(
