@@ -14,7 +14,7 @@ from app.store.packing import Neighbors
 NEIGHBORS = 10
 SHARED_SENTENCES = 8192  # the first of the draw: co-activation is counted over these
 _HELD = 1 << 23  # products held at once (32 MB)
-TILE = 1 << 26  # bytes of indicators that are unpacked at once: columns of a tile of co-activation
+TILE = 1 << 25  # bytes of indicators that are unpacked at once: columns of a tile of co-activation
 KEPT = 1 << 27  # bytes of indicators held unpacked; more are unpacked again for every block of features
 
 
