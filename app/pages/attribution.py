@@ -20,6 +20,7 @@ from app.store.dictionaries import get_dictionary
 from app.store.features import get_summaries
 
 router = APIRouter(dependencies=[needs(Role.READ), live_page("text")])
+SWITCHED_OFF = 10  # features, each by itself
 EXAMPLES = (
     "She won the match in straight",
     "Add the onions to the pan and stir until they turn golden",
@@ -39,14 +40,14 @@ class Asked:
     target_word: str = ""
     versus_word: str = ""
     feature: int | None = None
-    n: int = 10
+    n: int = SWITCHED_OFF
 
     @property
     def href(self) -> str:
         """What is the default is left out."""
         state = {"text": self.text, "token": self.token, "target": self.target, "versus": self.versus}
         state |= {"target_word": self.target_word or None, "versus_word": self.versus_word or None}
-        state |= {"feature": self.feature, "n": None if self.n == 10 else self.n}
+        state |= {"feature": self.feature, "n": None if self.n == SWITCHED_OFF else self.n}
         kept = {name: value for name, value in state.items() if value is not None}
         return f"/dictionaries/{self.dictionary.id}/attribute?" + urlencode(kept)
 
@@ -129,12 +130,14 @@ def show_attribution(
     target_word: Annotated[str, Query(max_length=100)] = "",
     versus_word: Annotated[str, Query(max_length=100)] = "",
     feature: Annotated[int | None, Query(ge=0)] = None,
-    n: int = 10,
+    n: Annotated[NumberOrBlank, Query()] = None,
 ) -> HTMLResponse:
     dictionary = get_dictionary(session, dictionary_id)
     unavailable = models.unavailable(dictionary)
     text = text.replace("\r\n", "\n")  # forms send line ends so
-    asked = Asked(dictionary, text, token, target, versus, target_word, versus_word, feature, n)
+    asked = Asked(
+        dictionary, text, token, target, versus, target_word, versus_word, feature, SWITCHED_OFF if n is None else n
+    )
     result = problem = None
     if text.strip() and unavailable is None:
         session.close()  # no connection is held while the model works

@@ -172,6 +172,13 @@ def test_another_text_keeps_what_is_followed_shaded_and_ordered(browse: Any) -> 
     assert page.one("form.live option[selected]").attributes["value"] == "sum"
 
 
+def test_a_number_that_cannot_be_stays_in_its_field(browse: Any) -> None:
+    page = browse("/dictionaries/tiny/live?" + urlencode({"text": SHORT, "feature": 999, "follow": 3}))
+    assert page.status == 422
+    assert "999" in page.text(".notice.fault")
+    assert (values(page, "feature"), values(page, "follow")) == (["999"], ["", "3"])
+
+
 def test_fields_left_empty_ask_for_nothing(browse: Any) -> None:
     address = "/dictionaries/tiny/live?" + urlencode({"text": SHORT})
     asked = browse(f"{address}&feature=&follow=&follow=3&by=max")
