@@ -1,5 +1,6 @@
 """A sparse autoencoder, or a transcoder: activations to features, and features to activations."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from app.engine.hook_points import HookPoint, parse_hook_point
 from app.engine.language_model import LanguageModel
-from app.engine.nonlinearities import MatchingPursuit, Nonlinearity, with_tensors
+from app.engine.nonlinearities import Gated, JumpRelu, MatchingPursuit, Nonlinearity, Relu, with_tensors
 from app.errors import Invalid
 
 # Added to the deviation as SAELens and OpenAI's code do, so that a constant input does not divide by zero.
@@ -67,6 +68,21 @@ class Sae:
         if isinstance(self.nonlinearity, MatchingPursuit):
             return self.nonlinearity.pursue(self._encoder_input(x), self.decoder)
         return self.nonlinearity(self.pre_activations(x))
+
+    def encoder_of(self, features: Tensor) -> Callable[[Tensor], Tensor]:
+        """What gives the activations of some features alone: (n_tokens, d_in) -> (n_tokens, n). features: (n,) indices.
+
+        Where features compete for a token (top-k and its like), all are computed.
+        """
+        if not isinstance(self.nonlinearity, Relu | JumpRelu | Gated):
+            return lambda x: self.encode(x)[:, features]
+        alone = replace(
+            self,
+            encoder=self.encoder[:, features].contiguous(),
+            encoder_bias=self.encoder_bias[features],
+            nonlinearity=with_tensors(self.nonlinearity, lambda of_all: of_all[features]),
+        )
+        return alone.encode
 
     def pre_activations(self, x: Tensor) -> Tensor:
         """(n_tokens, d_in) -> (n_tokens, n_features): what the nonlinearity is given."""

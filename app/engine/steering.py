@@ -28,6 +28,8 @@ from app.live import (
     Where,
 )
 
+# Of a strength: an activation so near to it is as clamped. Its own digits differ by so much from one batch to another.
+SAME = 1e-5
 Run: TypeAlias = Callable[[Callable[[], Any]], Any]  # has a step done in the model's thread
 
 
@@ -48,6 +50,7 @@ class Intervention:
         self._features = torch.tensor([s.index for s in strengths], dtype=torch.int64, device=device)
         self._raw = torch.tensor([s.raw for s in strengths], dtype=torch.float32, device=device)
         self._clamped = torch.tensor([s.mode is Mode.CLAMP for s in strengths], device=device)
+        self._activations = loaded.sae.encoder_of(self._features)
 
     def changes(self, begins: int) -> list[Change]:
         """For a pass whose first position is `begins`."""
@@ -72,7 +75,8 @@ class Intervention:
         raw = self._raw.expand(len(x), -1)
         if not self._clamped.any():
             return raw
-        return torch.where(self._clamped, raw - self._loaded.sae.encode(x)[:, self._features].float(), raw)
+        rises = raw - self._activations(x).float()
+        return torch.where(self._clamped, rises.masked_fill_(rises.abs() <= SAME * raw.abs(), 0.0), raw)
 
 
 def nothing_done(_begins: int) -> list[Change]:

@@ -1,6 +1,7 @@
 """SAELens files, opened and run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from app.engine.nonlinearities import AbsTopK, JumpRelu, Nonlinearity, Relu, TopK, gated
 from app.engine.sae import load_sae
 from app.errors import Invalid
 from tests.tiny import D_MODEL, HOOK, N_FEATURES, Tiny, make_sae
@@ -22,6 +24,26 @@ def test_a_jumprelu_encodes_as_its_formula(tiny: Tiny) -> None:
     assert torch.allclose(sae.encode(x), expected, atol=1e-5)
     assert torch.allclose(sae.reconstruct(x), expected @ weights["W_dec"] + weights["b_dec"], atol=1e-5)
     assert (sae.d_in, sae.n_features, sae.hook_point) == (D_MODEL, N_FEATURES, HOOK)
+
+
+@pytest.mark.parametrize(
+    "nonlinearity",
+    [
+        Relu(),
+        JumpRelu(torch.linspace(-1, 1, N_FEATURES)),
+        TopK(3),
+        AbsTopK(4),
+        gated(*(torch.linspace(-start, start, N_FEATURES) for start in (1.0, 0.5, 0.1))),
+    ],
+    ids=lambda nonlinearity: type(nonlinearity).__name__,
+)
+def test_some_features_alone_are_encoded_as_among_all(tiny: Tiny, nonlinearity: Nonlinearity) -> None:
+    sae = replace(load_sae(tiny.sae), nonlinearity=nonlinearity)
+    x = torch.randn(7, D_MODEL, generator=torch.Generator().manual_seed(3))
+    among_all = sae.encode(x)
+    firing = among_all.abs().sum(0).argsort()[-5:]
+    for features in (firing, firing[:1], torch.tensor([0, 0])):
+        torch.testing.assert_close(sae.encoder_of(features)(x), among_all[:, features])
 
 
 def test_a_standard_sae_subtracts_the_decoder_bias_when_told(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_clamp_at_the_value_it_has_changes_nothing(loaded: Loaded) -> None:
     prompt = read_prompt(loaded, PROMPT, 4)
     ids = torch.tensor([prompt.token_ids])
     stream = loaded.model.capture(ids, torch.ones_like(ids), loaded.hook)
-    last = loaded.sae.encode(stream[0, -1:])[0]
+    last = loaded.sae.encode(stream[0].repeat(3, 1))[-1]  # of another batch, as a live text's value is
     feature = int(last.argmax())
     assert last[feature] > 0
     clamp = Intervention(loaded, [pushed(feature, float(last[feature]), Mode.CLAMP)], len(prompt.token_ids) - 1)
