@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from typing import Generic, TypeVar
 
 from app.engine.patience import Patience
-from app.errors import Busy, FeaturescopeError, Invalid
+from app.errors import FeaturescopeError, Invalid
 from app.live import Failed
 
 Event = TypeVar("Event")
@@ -24,7 +24,8 @@ class EventStream(Generic[Event]):
     def __init__(self, patience: Patience, work: Callable[[], Generator[Event]]) -> None:
         self._patience = patience
         self._work = work
-        self._events: queue.Queue[Event | Failed | None] = queue.Queue(AHEAD)
+        self._events: queue.SimpleQueue[Event | Failed | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(AHEAD)  # the end needs none: a reader who comes late is told it too
         self._wake: Callable[[], object] = lambda: None
         threading.Thread(target=self._make, name="stream", daemon=True).start()
 
@@ -39,6 +40,7 @@ class EventStream(Generic[Event]):
                         event = self._events.get_nowait()
                         if event is None:
                             return
+                        self._room.release()
                         yield event
                         await asyncio.sleep(0)  # in a burst too the loop hears that the reader has gone
                 await ready.wait()
@@ -49,35 +51,32 @@ class EventStream(Generic[Event]):
         """The same for a reader in a thread of its own."""
         try:
             while (event := self._events.get()) is not None:
+                self._room.release()
                 yield event
         finally:
             self._patience.leave()
 
     def _make(self) -> None:
-        with suppress(Busy):  # nobody is there to be told
-            try:
-                with closing(self._work()) as events:
-                    for event in events:
-                        self._send(event)
-            except FeaturescopeError as error:
-                self._send(Failed(str(error), isinstance(error, Invalid)), to_the_last=True)
-            except Exception:
-                logging.getLogger("featurescope").exception("A stream ended in an error that was not expected.")
-                self._send(Failed("The server met an error that it did not expect; its log says more.", False))
-            finally:
-                self._send(None, to_the_last=True)
+        try:
+            with closing(self._work()) as events:
+                for event in events:
+                    self._wait_for_room()
+                    self._put(event)
+        except FeaturescopeError as error:
+            self._put(Failed(str(error), isinstance(error, Invalid)))
+        except Exception:
+            logging.getLogger("featurescope").exception("A stream ended in an error that was not expected.")
+            self._put(Failed("The server met an error that it did not expect; its log says more.", False))
+        self._put(None)
 
-    def _send(self, event: Event | Failed | None, to_the_last: bool = False) -> None:
-        """to_the_last: also when the time is up, so that the reader hears of it."""
+    def _wait_for_room(self) -> None:
+        """Raises Busy where the time is up, or the reader gone."""
         while True:
-            if not (to_the_last and self._patience.left == 0):
-                self._patience.check()
-            try:
-                self._events.put(event, timeout=A_LOOK)
-            except queue.Full:
-                if to_the_last and self._patience.left == 0:
-                    return
-                continue
-            with suppress(RuntimeError):  # the reader's loop has been closed
-                self._wake()
-            return
+            self._patience.check()
+            if self._room.acquire(timeout=min(A_LOOK, self._patience.left)):
+                return
+
+    def _put(self, event: Event | Failed | None) -> None:
+        self._events.put(event)
+        with suppress(RuntimeError):  # the reader's loop has been closed
+            self._wake()

@@ -10,6 +10,7 @@ from app.settings import Settings
 
 MOST_STRENGTH = 1000  # times a feature's maximum
 MOST_TEMPERATURE = 10
+NAMED = 40  # characters of a text that cannot be run, so that it is known among others
 
 
 def check_text(text: str, most: int) -> None:
@@ -22,9 +23,13 @@ def check_text(text: str, most: int) -> None:
 
 
 def check_characters(text: str) -> None:
-    """Raises Invalid for what no tokenizer takes."""
+    """Raises Invalid for what no corpus holds either: a page could not show it, and no tokenizer takes half a pair."""
+    if "\0" in text:
+        raise Invalid(f"The text {text[:NAMED]!r} holds the character NUL (U+0000); leave it out.")
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise Invalid("The text holds half of a surrogate pair, which is no character; send it as valid Unicode.")
+        raise Invalid(
+            f"The text {text[:NAMED]!r} holds half of a surrogate pair, which is no character; send valid Unicode."
+        )
 
 
 def check_features(dictionary: Dictionary, features: Sequence[int]) -> None:

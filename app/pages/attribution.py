@@ -88,7 +88,7 @@ class Contributor:
 
 @dataclass(frozen=True)
 class AttributionResult:
-    """scale: the contribution shown at full strength. parts: what the value is made of, with what each is.
+    """scale: the contribution shown at full strength. parts: what the value is made of, each with its definition.
 
     is_linked: as fits_links says.
     """
@@ -101,7 +101,7 @@ class AttributionResult:
     all_href: str
     candidates: Sequence[Candidate]
     contributors: Sequence[Contributor]
-    parts: Sequence[tuple[str, float]]
+    parts: Sequence[tuple[str, str, float]]
     logit_href: str
 
 
@@ -165,11 +165,11 @@ def attribution_result(asked: Asked, found: Attribution, summaries: dict[int, Fe
     plain = replace(asked, target_word="", versus_word="", target=found.target.token_id)
     against = found.versus.token_id if found.versus else None
     parts = [
-        ("Features", found.from_features),
-        ("The SAE's error", found.from_error),
-        ("Its bias", found.from_bias),
-        ("BOS", found.from_bos),
-        ("Other paths, and what is not linear", found.rest),
+        ("Features", "contribution", found.from_features),
+        ("The SAE's error", "error-bias-bos", found.from_error),
+        ("Its bias", "error-bias-bos", found.from_bias),
+        ("BOS", "error-bias-bos", found.from_bos),
+        ("Other paths, and what is not linear", "other-paths", found.rest),
     ]
     return AttributionResult(
         found=found,

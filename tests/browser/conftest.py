@@ -11,6 +11,20 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_pla
 from tests.server import run, serving
 
 PATIENCE = 15_000  # milliseconds
+TOO_WIDE = """() => [document.documentElement, ...document.querySelectorAll(".scroll:not(:has(.heat-rows))")]
+    .filter(part => part.scrollWidth > part.clientWidth).map(part => part.ariaLabel ?? "page")"""
+# The names whose meanings, each opened by itself, are cut off, covered, or make the page or a table too wide.
+NOT_WHOLE = f"""() => [...document.querySelectorAll("details.meaning")].filter((meaning) => {{
+    meaning.open = true;
+    const said = meaning.querySelector(".said");
+    said.scrollIntoView({{ block: "center", behavior: "instant" }});
+    const {{ left, right, top, bottom }} = said.getBoundingClientRect();
+    const corners = [[left + 8, top + 8], [right - 8, top + 8], [left + 8, bottom - 8], [right - 8, bottom - 8]];
+    const seen = corners.every(([x, y]) => said.contains(document.elementFromPoint(x, y)));
+    const tooWide = ({TOO_WIDE})();
+    meaning.open = false;
+    return !seen || tooWide.length;
+}}).map((meaning) => meaning.innerText)"""
 
 
 def chromium() -> str | None:

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import Watch
+from tests.browser.conftest import NOT_WHOLE, Watch
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 LIST = "/dictionaries/seed"
@@ -158,6 +158,26 @@ def test_a_definition_is_one_click_away(page: Page, address: str) -> None:
     page.goto(f"{address}{LIST}/features/3")
     page.locator("aside summary", has_text="Neighbours").click()
     expect(page.locator("aside .said", has_text="cosine of decoder directions")).to_be_visible()
+
+
+def test_meanings_and_what_a_list_is_sorted_by_are_never_cut(scripted: Page, address: str) -> None:
+    for path in (LIST, f"{LIST}/features/3"):
+        scripted.goto(address + path)
+        for width in (1280, 390, 320):
+            scripted.set_viewport_size({"width": width, "height": 800})
+            assert scripted.evaluate(NOT_WHOLE) == [], (path, width)
+            if path == LIST:
+                assert scripted.locator("#sort").evaluate(ROOM_TO_SPARE) >= 0, width
+
+
+# Of a choice's width, beyond what its longest option takes.
+ROOM_TO_SPARE = """(choice) => {
+    const { width } = choice.getBoundingClientRect();
+    choice.style.cssText = "position: absolute; width: auto";
+    const natural = choice.getBoundingClientRect().width;
+    choice.style.cssText = "";
+    return width - natural;
+}"""
 
 
 def test_a_tap_shows_a_value_on_a_phone(phone: Page, address: str) -> None:

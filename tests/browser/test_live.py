@@ -5,6 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Page, Response, expect
 
+from tests.browser.conftest import NOT_WHOLE, TOO_WIDE
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 TEXT = "The quick brown fox <jumps> 🦊"
 
@@ -81,10 +83,6 @@ def test_a_reader_steers_a_text_and_reads_it_beside_the_base(page: Page, address
     expect(page.locator(".notes")).to_contain_text("4 times the most it reached")
 
 
-TOO_WIDE = """() => [document.documentElement, ...document.querySelectorAll(".scroll:not(:has(.heat-rows))")]
-    .filter(part => part.scrollWidth > part.clientWidth).map(part => part.ariaLabel ?? "page")"""
-
-
 @pytest.mark.parametrize(
     "path",
     [
@@ -94,9 +92,12 @@ TOO_WIDE = """() => [document.documentElement, ...document.querySelectorAll(".sc
         "find?having=The+match%0ALove+all&lacking=The+soup+is+hot%0AIt+rains",
     ],
 )
-def test_no_live_page_and_no_table_of_it_is_wider_than_the_screen(scripted: Page, address: str, path: str) -> None:
+def test_no_live_page_and_no_table_or_meaning_of_it_is_wider_than_the_screen(
+    scripted: Page, address: str, path: str
+) -> None:
     scripted.goto(f"{address}/dictionaries/seed/{path}")
     expect(scripted.locator("#result")).to_be_visible(timeout=60_000)  # the model loads
     for width in (1280, 390, 320):
         scripted.set_viewport_size({"width": width, "height": 800})
         assert scripted.evaluate(TOO_WIDE) == [], width
+        assert scripted.evaluate(NOT_WHOLE) == [], width

@@ -65,10 +65,10 @@ PARALLEL = ("gpt_neox", "gptj", "phi", "falcon", "falcon 40b", "stablelm paralle
 ENCODERS = ("bert", "roberta")
 
 
-def make_family(name: str) -> LanguageModel:
-    """The family's tiny model in float32, with no tokenizer."""
+def make_family(name: str, **changed: Any) -> LanguageModel:
+    """The family's tiny model in float32, with no tokenizer. changed: of its config."""
     kind, size = CONFIGS[name]
-    config = AutoConfig.for_model(kind, **size)
+    config = AutoConfig.for_model(kind, **(size | changed))
     torch.manual_seed(0)
     model = (AutoModel if name in ENCODERS else AutoModelForCausalLM).from_config(config)
     draw = torch.Generator().manual_seed(1)

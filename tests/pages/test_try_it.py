@@ -16,7 +16,7 @@ def test_texts_are_shown_with_the_features_heat_the_newest_first(browse: Any) ->
         "The serve",
         "The match and rain",
     ]
-    assert "percentile" in page.text("#try-it .note")
+    assert "Percentile" in page.text("#try-it .note")
 
 
 def test_a_silent_feature_says_so(browse: Any) -> None:

@@ -11,8 +11,8 @@ def _whole(value: object) -> object:
 
 # Of a strict body: JSON has one kind of number, and 3.0 is 3 there.
 Whole = Annotated[int, BeforeValidator(_whole)]
-# To run: more than space. What `json_schema_extra` says in these shapes the engine checks, in words of its own.
-Text = Annotated[str, Field(json_schema_extra={"pattern": r"\S"})]
+# To run: more than space, without NUL. What `json_schema_extra` says here the engine checks, in words of its own.
+Text = Annotated[str, Field(json_schema_extra={"pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"})]
 
 
 class Shape(BaseModel):
