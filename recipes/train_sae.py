@@ -6,8 +6,9 @@ so that none is dead or seldom. What the first part reads is in part of sentence
 to explain is of the sentence as it was: a feature that rests on one word of one sentence gains nothing. The second part
 and the last steps read sentences as they are.
 Two parts, in one file: features trained where loud and quiet directions are levelled (--whiten), or weighed by how much
-they tell sentences apart (--context), and fewer that explain whatever the first leave, in the site's own units. At last
-all learn together for a while.
+they tell sentences apart (--context), and fewer that explain whatever the first leave, in the site's own units. The
+first are trained from several seeds, and those are taken that others find too (stable_features.py). At last what all
+write is learnt together, and when the second fire; when the first do stays as it is.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,13 +24,14 @@ import torch
 from measure_features import BATCH as READ_AT_ONCE
 from measure_features import SiteReader, measure
 from safetensors.torch import save_file
+from stable_features import stable
 from text_data import read_corpus, read_prose, sentences_of, split_held_out
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from app.engine.model_files import load_language_model
 
-SEED = 0
+SEED = 0  # the first of several
 SEED_OF_NOISE, SEED_OF_PROSE = 1, 5
 BATCH = 2048
 ROWS = 8192  # activations of all features held at once
@@ -37,7 +39,7 @@ CORPUS_PASSES = 2
 REPLACED = (0.15, 0.15, 0.3, 0.3)  # of the corpus' tokens, in each further pass; of prose, the first of these
 PROSE_SENTENCES = 4000  # that are read with tokens replaced too
 THRESHOLDS_EVERY = 4  # steps
-RELATIVE_RATE = 0.01  # of the last steps, to the mean size of the weights
+RELATIVE_RATE = 0.05  # of the last steps, to the mean size of the weights
 FIRST_IDS = 5  # that replace none: the special tokens, and three signs
 
 
@@ -122,13 +124,23 @@ class Part:
         before: Tensor = x @ self.encoder + self.bias
         return torch.relu(before) * (before > self.threshold)
 
+    def some(self, features: Tensor) -> "Part":
+        return Part(self.encoder[:, features], self.bias[features], self.decoder[features], self.threshold[features])
 
-def train(seen: Tensor, explained: Tensor, n_features: int, k: int, n_steps: int) -> Part:
+
+def side_by_side(parts: Sequence[Part]) -> Part:
+    return Part(
+        torch.cat([p.encoder for p in parts], dim=1),
+        *(torch.cat([getattr(p, name) for p in parts]) for name in ("bias", "decoder", "threshold")),
+    )
+
+
+def train(seen: Tensor, explained: Tensor, n_features: int, k: int, n_steps: int, seed: int) -> Part:
     """Features that read `seen` and explain `explained`, of unit mean square; both (n, d), in the same units.
 
     k: fire on a token on average, and each on k / n_features of all tokens.
     """
-    torch.manual_seed(SEED)
+    torch.manual_seed(seed)
     directions = torch.randn(n_features, seen.shape[1])
     decoder = torch.nn.Parameter(directions / directions.norm(dim=1, keepdim=True))
     encoder = torch.nn.Parameter(decoder.detach().T.clone())
@@ -174,27 +186,43 @@ def _steps(n_rows: int, n_steps: int) -> Iterator[tuple[int, Tensor]]:
 
 
 def train_in_basis(
-    seen: Tensor, explained: Tensor, basis: tuple[Tensor, Tensor], n_features: int, k: int, n_steps: int
+    seen: Tensor,
+    explained: Tensor,
+    basis: tuple[Tensor, Tensor],
+    n_features: int,
+    k: int,
+    n_steps: int,
+    seed: int = SEED,
 ) -> Part:
     """As `train`, for what is centred only, with both seen through `basis` (into and out of it)."""
     into, out_of = basis
     scale = (explained[::7] @ into).square().sum(1).mean().sqrt() / explained.shape[1] ** 0.5
-    part = train(seen @ into / scale, explained @ into / scale, n_features, k, n_steps)
+    part = train(seen @ into / scale, explained @ into / scale, n_features, k, n_steps, seed)
     # Every step before the encoder is linear, so it folds into the weights and the file holds a plain SAE.
     return Part(into @ part.encoder / scale, part.bias, part.decoder @ out_of * scale, part.threshold)
 
 
-def settled(x: Tensor, part: Part, l0: float, n_steps: int) -> Part:
-    """All features trained on together, in small steps, for x itself (n, d), each on its share of tokens; l0 in all."""
+def settled(x: Tensor, part: Part, n_fixed: int, l0: float, n_steps: int) -> Part:
+    """All decoders trained on together for x itself (n, d), each feature on its share of tokens; l0 in all.
+
+    n_fixed: of the first features, encoders stay: they would turn to whatever is loud, and be about several things.
+    """
     torch.manual_seed(SEED)
-    weights = [torch.nn.Parameter(w.clone()) for w in (part.encoder, part.bias, part.decoder)]
+    starts = (part.encoder[:, n_fixed:], part.bias[n_fixed:], part.decoder)
+    weights = [torch.nn.Parameter(w.clone()) for w in starts]
     encoder, bias, decoder = weights
     rates = [RELATIVE_RATE * float(w.detach().abs().mean()) for w in weights]
     optimizer = torch.optim.Adam([{"params": [w], "lr": rate} for w, rate in zip(weights, rates, strict=True)])
     shares = torch.cat([part.activations(some) for some in x[::5].split(ROWS)]).gt(0).float().mean(0)
     thresholds = Thresholds(shares * l0 / shares.sum(), part.threshold)
+
+    def whole() -> Part:
+        encoders = torch.cat([part.encoder[:, :n_fixed], encoder], dim=1)
+        return Part(encoders, torch.cat([part.bias[:n_fixed], bias]), decoder, thresholds.value)
+
     for step, rows in _steps(len(x), n_steps):
-        before = x[rows] @ encoder + bias
+        now = whole()
+        before = x[rows] @ now.encoder + now.bias
         kept = torch.relu(before) * (before > thresholds.at(step / n_steps, step, before))
         loss = (x[rows] - kept @ decoder).square().sum(1).mean()
         loss.backward()
@@ -204,7 +232,8 @@ def settled(x: Tensor, part: Part, l0: float, n_steps: int) -> Part:
         optimizer.zero_grad()
         if step % 100 == 0:
             print(f"{step}/{n_steps} loss {loss.item():.3f}", flush=True)
-    return joined(x, [Part(encoder.detach(), bias.detach(), decoder.detach(), thresholds.value)])
+    with torch.no_grad():
+        return joined(x, [whole()])
 
 
 def unexplained(x: Tensor, part: Part) -> Tensor:
@@ -213,10 +242,7 @@ def unexplained(x: Tensor, part: Part) -> Tensor:
 
 def joined(x: Tensor, parts: list[Part]) -> Part:
     """All parts' features, with the decoder that explains x best by what they all do at once (least squares)."""
-    whole = Part(
-        torch.cat([p.encoder for p in parts], dim=1),
-        *(torch.cat([getattr(p, name) for p in parts]) for name in ("bias", "decoder", "threshold")),
-    )
+    whole = side_by_side(parts)
     n_features = len(whole.bias)
     together, with_x = torch.zeros(n_features, n_features), torch.zeros(n_features, x.shape[1])
     for some in x.split(ROWS):
@@ -237,8 +263,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--features", type=int, nargs=2, default=[960, 64], help="of the first part, of the second")
     parser.add_argument("--k", type=int, nargs=2, default=[20, 9], help="that fire on a token, of either part")
-    parser.add_argument("--steps", type=int, nargs=3, default=[3000, 600, 1000], help="of either part, of both at last")
-    parser.add_argument("--l0", type=float, default=30.0, help="in the end")
+    parser.add_argument("--steps", type=int, nargs=3, default=[1500, 600, 1200], help="of either part, of both at last")
+    parser.add_argument("--seeds", type=int, default=5, help="that the first part is trained from, two or more")
+    parser.add_argument("--l0", type=float, default=31.5, help="in the end")
     parser.add_argument("--tokens", type=float, default=400e3)
     parser.add_argument("--whiten", type=float, default=0.5, help="how far loud and quiet directions are levelled")
     parser.add_argument("--context", type=float, default=0.0, help="how much directions of whole sentences count more")
@@ -276,9 +303,18 @@ def train_parts(x: Tensor, noisy: Tensor, clean: Tensor, numbers: Tensor, args: 
     basis = context_metric(x, numbers, args.context) if args.context else whitening(x, args.whiten)
     plain = (torch.eye(x.shape[1]), torch.eye(x.shape[1]))
     n_steps, n_steps_of_rest, n_steps_together = args.steps
-    first = train_in_basis(noisy, clean, basis, args.features[0], args.k[0], n_steps)
-    second = train_in_basis(x, unexplained(x, first), plain, args.features[1], args.k[1], n_steps_of_rest)
-    return settled(x, joined(x, [first, second]), args.l0, n_steps_together)
+    n_first, n_second = args.features
+    found = side_by_side(
+        [
+            train_in_basis(noisy, clean, basis, n_first, args.k[0], n_steps, seed)
+            for seed in range(SEED, SEED + args.seeds)
+        ]
+    )
+    first = found.some(stable(map(found.activations, x[::4].split(ROWS)), args.seeds, n_first))
+    # Each was to explain what those of its own seed leave, so what they write is fitted anew.
+    first = joined(x, [first])
+    second = train_in_basis(x, unexplained(x, first), plain, n_second, args.k[1], n_steps_of_rest)
+    return settled(x, joined(x, [first, second]), n_first, args.l0, n_steps_together)
 
 
 def write(folder: Path, part: Part, mean: Tensor, hook: str) -> None:
