@@ -50,9 +50,11 @@ class BatchSize:
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
 
-    def halve(self) -> None:
-        self.tokens //= 2
-        say(f"The device's memory is too small for that batch; going on with --batch-tokens {self.tokens}.")
+    def lower(self, tokens: int) -> None:
+        """Said and done once, though all batches that were cut before may be too large."""
+        if tokens < self.tokens:
+            self.tokens = tokens
+            say(f"The device's memory is too small for that batch; going on with --batch-tokens {tokens}.")
 
 
 class Batches:
@@ -81,22 +83,29 @@ class Batches:
         self._workers.__exit__(*error)
 
     def submit(self, chunk: ChunkTokens) -> list[Future[list[Computed]]]:
-        batches = _batches(self._n_bos, self._size.tokens, chunk.lengths)
-        return [self._workers.submit(self._compute, chunk, batch) for batch in batches]
+        most = self._size.tokens
+        batches = _batches(self._n_bos, most, chunk.lengths)
+        return [self._workers.submit(self._compute, chunk, batch, most) for batch in batches]
 
-    def _compute(self, chunk: ChunkTokens, batch: list[int]) -> list[Computed]:
-        """One, or several where the device's memory was too small. batch: which windows of the chunk."""
+    def _compute(self, chunk: ChunkTokens, batch: list[int], most: int) -> list[Computed]:
+        """One, or several where the device's memory was too small. batch: which windows of the chunk.
+
+        most: positions that it was cut for.
+        """
         reader = self._readers.get()
         try:
             return [_computed(reader, chunk, batch, self._with_norms)]
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
+        except torch.OutOfMemoryError as error:
+            if len(batch) == 1 or most <= LEAST_POSITIONS:  # a smaller one is padded to as many
+                raise Invalid(
+                    f"The memory of {reader.model.device} is too small for {reader.model.name} and the SAE over the "
+                    "smallest batch; give --dtype bfloat16, a smaller --context, or another --device."
+                ) from error
         finally:
             self._readers.put(reader)
-        self._size.halve()
+        self._size.lower(most // 2)
         half = len(batch) // 2
-        return self._compute(chunk, batch[:half]) + self._compute(chunk, batch[half:])
+        return self._compute(chunk, batch[:half], most // 2) + self._compute(chunk, batch[half:], most // 2)
 
 
 def _twin(reader: Reader) -> Reader:

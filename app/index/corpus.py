@@ -21,6 +21,7 @@ LINES = (".txt", ".jsonl", ".csv")
 KINDS = (*LINES, ".parquet")
 STANDARD_INPUT = "-"
 TEXT = "text"
+LONGEST = 10_000_000  # bytes of a line, characters of a text: their tokens take 150 to 400 bytes a character in memory
 _BLOCK = 1 << 20
 
 
@@ -115,6 +116,8 @@ def _read_file(file: Path, column: str, before: int) -> Iterator[Record]:
     with file.open("rb") as raw:
         opened = open_compressed(file, raw) if file.suffix in OPENERS else raw
         for line, text, metadata in _rows(file, opened, column):
+            if len(text) > LONGEST:
+                raise _too_long(file, line, "characters")
             if not text.strip():
                 continue
             if "\0" in text:
@@ -136,7 +139,9 @@ def _rows(file: Path, opened: IO[bytes], column: str) -> Iterator[_Row]:
 
 def _decoded_lines(file: Path, opened: IO[bytes]) -> Iterator[str]:
     try:
-        for number, line in enumerate(opened, 1):
+        for number, line in enumerate(iter(lambda: opened.readline(LONGEST + 1), b""), 1):
+            if len(line) > LONGEST:
+                raise _too_long(file, number, "bytes")
             try:
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
@@ -146,6 +151,13 @@ def _decoded_lines(file: Path, opened: IO[bytes]) -> Iterator[str]:
                 ) from error
     except READ_ERRORS as error:
         raise Invalid(f"{file.name} cannot be read: {error}.") from error
+
+
+def _too_long(file: Path, line: int, units: str) -> Invalid:
+    return Invalid(
+        f"{file.name}, line {line} is longer than {LONGEST:,} {units}, which is too much for one text; "
+        "cut it into several records."
+    )
 
 
 def _line_rows(file: Path, lines: Iterator[str], column: str) -> Iterator[_Row]:
@@ -169,6 +181,7 @@ def _json_record(where: str, line: str, column: str) -> tuple[str, Mapping[str, 
 
 
 def _csv_rows(file: Path, lines: Iterator[str], column: str) -> Iterator[_Row]:
+    csv.field_size_limit(LONGEST)  # a quote that nothing closes makes one field of the whole file
     reader = csv.DictReader(lines, strict=True)
     try:
         if column not in (reader.fieldnames or ()):
@@ -179,7 +192,7 @@ def _csv_rows(file: Path, lines: Iterator[str], column: str) -> Iterator[_Row]:
                 raise Invalid(f"{file.name}, line {reader.line_num}: not as many columns as the first line names.")
             yield reader.line_num, text, {name: value for name, value in row.items() if value}
     except csv.Error as error:
-        raise Invalid(f"{file.name}, line {reader.line_num} is not CSV: {error}.") from error
+        raise Invalid(f"{file.name}, line {reader.line_num + 1} is not CSV: {error}.") from error
 
 
 def _or_column(column: str) -> str:

@@ -10,6 +10,7 @@ from app.index.corpus import TEXT, corpus_files, read_records
 from app.index.reader import Reader
 
 RECORDS = 256  # more than hold the tokens that are asked
+CHARACTERS = 1 << 17  # of each, of which the first window is asked
 PLAIN = "seed"  # the bundled English sentences
 
 
@@ -35,7 +36,7 @@ def check_fit(reader: Reader, files: Sequence[Path], column: str = TEXT) -> Chec
 
 
 def _check(reader: Reader, files: Sequence[Path], column: str) -> Check:
-    texts = [record.text for record in islice(read_records(files, column), RECORDS)]
+    texts = [record.text[:CHARACTERS] for record in islice(read_records(files, column), RECORDS)]
     return check_load(reader.model, reader.sae, reader.hook, reader.prepend_bos, texts, reader.context)
 
 

@@ -24,6 +24,7 @@ _KINDS: dict[str, Any] = {
     "window_bytes.u32": np.uint32,
     "sentences": np.uint8,
 }
+_HALF = 1 << 16  # values of half a float's bits
 
 
 @dataclass(frozen=True)
@@ -232,11 +233,27 @@ class Recording:
         return originals
 
     def _median_norm(self) -> float:
-        """Over all rows but special tokens; of two in the middle the lower one."""
-        norms = _joined([chunk.norms[chunk.token_ids != MASKED] for chunk in self.chunks], np.float32)
-        if len(norms) == 0:
+        """Over all rows but special tokens; of two in the middle the lower one.
+
+        Floats from 0 on are ordered as their bits are: the upper halves are counted, then the lower halves of those
+        whose upper one is the median's. No more than a chunk's norms are held.
+        """
+        upper = np.zeros(_HALF, np.int64)
+        for bits in self._norm_bits():
+            upper += np.bincount(bits >> 16, minlength=_HALF)
+        if not upper.any():
             return 0.0
-        return float(np.partition(norms, (len(norms) - 1) // 2)[(len(norms) - 1) // 2])
+        middle = (int(upper.sum()) - 1) // 2
+        high = int(np.searchsorted(np.cumsum(upper), middle, side="right"))
+        lower = np.zeros(_HALF, np.int64)
+        for bits in self._norm_bits():
+            lower += np.bincount(bits[bits >> 16 == high] & (_HALF - 1), minlength=_HALF)
+        low = int(np.searchsorted(np.cumsum(lower), middle - upper[:high].sum(), side="right"))
+        return float(np.uint32(high << 16 | low).view(np.float32))
+
+    def _norm_bits(self) -> Iterator[UInt32]:
+        """Of the norms of each chunk's rows but special tokens."""
+        return (chunk.norms[chunk.token_ids != MASKED].view(np.uint32) for chunk in self.chunks)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.domain import Json
 from app.errors import Conflict, Invalid
-from app.index.identity import differing
+from app.index.identity import RECORDING, differing
 from app.index.options import BuildOptions
 from app.index.pieces import Shard
 from app.index.recorded import Part
@@ -75,6 +75,8 @@ def _open(path: Path) -> StoredShard:
         raise Invalid(f"There is no shard {path}.") from error
     except (tarfile.TarError, OSError, json.JSONDecodeError) as error:
         raise Invalid(f"{path} is no shard, or is cut off ({error}).") from error
+    if about["identity"]["recording"] != RECORDING:
+        raise Invalid(f"{path} was made by another version of Featurescope; make it again with this one.")
     if any(members[name].offset_data + members[name].size > path.stat().st_size for name in FILES):
         raise Invalid(f"{path} is cut off; copy it again.")
     part = Part({name: (path, members[name].offset_data, members[name].size) for name in FILES})

@@ -71,6 +71,12 @@ def make_family(name: str, **changed: Any) -> LanguageModel:
     config = AutoConfig.for_model(kind, **(size | changed))
     torch.manual_seed(0)
     model = (AutoModel if name in ENCODERS else AutoModelForCausalLM).from_config(config)
+    disturb(model)
+    return LanguageModel(name, model.eval().requires_grad_(False), None, find_family(model, config))
+
+
+def disturb(model: torch.nn.Module) -> None:
+    """Weights of a new model away from where they begin."""
     draw = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
@@ -80,4 +86,3 @@ def make_family(name: str, **changed: Any) -> LanguageModel:
             if parameter_name.endswith("bias"):
                 parameter.copy_(noise * 0.2)
     model.tie_weights()
-    return LanguageModel(name, model.eval().requires_grad_(False), None, find_family(model, config))

@@ -8,7 +8,8 @@ import json
 import lzma
 import subprocess
 import sys
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow
@@ -17,7 +18,7 @@ import zstandard
 from pyarrow import parquet
 
 from app.errors import Invalid
-from app.index.corpus import corpus_files, read_records
+from app.index.corpus import LONGEST, corpus_files, read_records
 from tests.server import environment
 
 RECORDS = [("One sentence.", "a"), ('Two, with "quotes"\nand a line', "b"), ("Drei – mit Ünïcödé 🎾", "c")]
@@ -30,20 +31,23 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def as_jsonl(column: str) -> bytes:
-    return b"".join(json.dumps({column: text, "topic": topic}).encode() + b"\n" for text, topic in RECORDS)
+Records = Sequence[tuple[str, str]]
 
 
-def as_csv(column: str) -> bytes:
+def as_jsonl(column: str, records: Records = RECORDS) -> bytes:
+    return b"".join(json.dumps({column: text, "topic": topic}).encode() + b"\n" for text, topic in records)
+
+
+def as_csv(column: str, records: Records = RECORDS) -> bytes:
     made = io.StringIO()
     written = csv.writer(made)
-    written.writerows([(column, "topic"), *RECORDS])
+    written.writerows([(column, "topic"), *records])
     return made.getvalue().encode()
 
 
-def as_parquet(column: str) -> bytes:
+def as_parquet(column: str, records: Records = RECORDS) -> bytes:
     made = io.BytesIO()
-    texts, topics = zip(*RECORDS, strict=True)
+    texts, topics = zip(*records, strict=True)
     parquet.write_table(pyarrow.table({column: list(texts), "topic": list(topics)}), made)
     return made.getvalue()
 
@@ -76,6 +80,40 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path, kind: str) -> None:
     file.write_bytes(KINDS[kind]("body"))
     with pytest.raises(Invalid, match="--text-column"):
         list(read_records([file]))
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_book_is_one_record(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / f"corpus{kind}"
+    file.write_bytes(KINDS[kind]("text", [("One sentence.", "a"), ("word " * 100_000, "b")]))
+    assert [len(record.text) for record in read_records([file])] == [13, 500_000]
+
+
+@pytest.mark.parametrize("kind", [".jsonl", ".parquet"])
+def test_a_text_too_long_for_memory_is_named(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / f"corpus{kind}"
+    file.write_bytes(KINDS[kind]("text", [("One sentence.", "a"), ("a" * (LONGEST + 1), "b")]))
+    with pytest.raises(Invalid, match=rf"{file.name}, line 2 is longer than 10,000,000 .*; cut it"):
+        list(read_records([file]))
+
+
+def test_a_quote_that_nothing_closes_does_not_take_a_csv_file_for_one_text(tmp_path: Path) -> None:
+    file = tmp_path / "corpus.csv"
+    file.write_text('text\n"one\n' + ("word " * 1000 + "\n") * 2100)
+    with pytest.raises(Invalid, match=r"corpus\.csv, line 2 is not CSV: field larger than field limit"):
+        list(read_records([file]))
+
+
+def test_a_file_without_line_ends_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+    file = tmp_path / "corpus.txt"
+    with file.open("wb") as written:
+        written.truncate(200_000_000)
+    tracemalloc.start()
+    with pytest.raises(Invalid, match=r"corpus\.txt, line 1 is longer than 10,000,000 bytes"):
+        list(read_records([file]))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 4 * LONGEST
 
 
 @pytest.mark.parametrize("compression", [name for name in COMPRESSIONS if name])
