@@ -33,7 +33,7 @@ class Forked:
         said, output = os.pipe()
         self._told, telling = os.pipe()
         given = [[*arguments], str(folder), environment() | variables, largest_file]
-        socket.send_fds(_ready(), [json.dumps(given).encode()], [output, telling])
+        socket.send_fds(ready(), [json.dumps(given).encode()], [output, telling])
         os.close(output)
         os.close(telling)
         self.stdout = os.fdopen(said, encoding="utf-8")
@@ -77,10 +77,12 @@ def run_forked(arguments: Sequence[str], folder: Path, **variables: str) -> tupl
 
 
 @cache
-def _ready() -> socket.socket:
+def ready() -> socket.socket:
+    """Where commands are asked for, once the imports are done."""
     ours, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with its_end:
         subprocess.Popen([sys.executable, "-m", "tests.forked"], cwd=ROOT, env=environment(), stdin=its_end.fileno())
+    assert ours.recv(REQUEST), "the process with the imports has ended"
     return ours
 
 
@@ -95,6 +97,7 @@ def serve() -> None:
     asking = socket.socket(fileno=0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    asking.send(b"ready")
     while True:
         request, ends, _flags, _from = socket.recv_fds(asking, REQUEST, 2)
         if not request:
