@@ -99,25 +99,47 @@ def options_of(tiny: Tiny, **changed: Any) -> BuildOptions:
 
 
 @pytest.fixture(scope="session", params=DATABASES)
-def indexed(request: pytest.FixtureRequest, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Indexed:
+def indexed(request: pytest.FixtureRequest) -> Indexed:
     """Everything that browses this index does so twice, once in each database."""
+    found: Indexed = request.getfixturevalue(f"indexed_{request.param}")
+    return found
+
+
+# One for each database, as are the clients: pytest keeps a fixture with parameters until another parameter's turn.
+@pytest.fixture(scope="session")
+def indexed_sqlite(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Indexed:
     folder = tmp_path_factory.mktemp("index")
-    if request.param == "sqlite":
-        url = f"sqlite:///{folder / 'tiny.db'}"
-    else:
-        url = request.getfixturevalue("postgres").new_database()
+    url = f"sqlite:///{folder / 'tiny.db'}"
     return Indexed(url, index_into(tiny, url, folder / "work"))
 
 
+@pytest.fixture(scope="session")
+def indexed_postgresql(tiny: Tiny, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Indexed:
+    url = postgres.new_database()
+    return Indexed(url, index_into(tiny, url, tmp_path_factory.mktemp("index")))
+
+
 @pytest.fixture(scope="session", params=DATABASES)
-def labelled(request: pytest.FixtureRequest, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> str:
+def labelled(request: pytest.FixtureRequest) -> str:
     """The URL of a database with the dictionary `tiny` and two labels, which nobody is connected to."""
+    url: str = request.getfixturevalue(f"labelled_{request.param}")
+    return url
+
+
+@pytest.fixture(scope="session")
+def labelled_sqlite(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("labelled")
-    if request.param == "sqlite":
-        url = f"sqlite:///{folder / 'tiny.db'}"
-    else:
-        url = request.getfixturevalue("postgres").new_database()
-    dictionary = index_into(tiny, url, folder / "work")
+    return index_and_label(tiny, f"sqlite:///{folder / 'tiny.db'}", folder / "work")
+
+
+@pytest.fixture(scope="session")
+def labelled_postgresql(tiny: Tiny, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return index_and_label(tiny, postgres.new_database(), tmp_path_factory.mktemp("labelled"))
+
+
+def index_and_label(tiny: Tiny, url: str, work: Path) -> str:
+    """The URL."""
+    dictionary = index_into(tiny, url, work)
     database = Database(database_url_of(url))
     with database.write() as session:
         add_label(session, dictionary, 3, "about tennis", "Ada")
@@ -140,9 +162,25 @@ def own_database(request: pytest.FixtureRequest, labelled: str, tmp_path: Path) 
 
 
 @pytest.fixture(scope="session")
-def client(indexed: Indexed) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings(db=indexed.url)), raise_server_exceptions=False) as client:
+def client(request: pytest.FixtureRequest, indexed: Indexed) -> TestClient:
+    found: TestClient = request.getfixturevalue(f"client_{indexed.url.partition(':')[0]}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def client_sqlite(indexed_sqlite: Indexed) -> Iterator[TestClient]:
+    with client_of(indexed_sqlite) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def client_postgresql(indexed_postgresql: Indexed) -> Iterator[TestClient]:
+    with client_of(indexed_postgresql) as client:
+        yield client
+
+
+def client_of(indexed: Indexed) -> TestClient:
+    return TestClient(create_app(Settings(db=indexed.url)), raise_server_exceptions=False)
 
 
 class Page:

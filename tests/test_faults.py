@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -21,10 +21,10 @@ from app.settings import database_url as url_of
 from app.store.check import check_database
 from app.store.database import Database
 from app.store.tables import LabelRow
+from tests.forked import ready, run_forked
 from tests.postgres import Postgres
-from tests.server import COMMAND, environment
 from tests.tiny import N_FEATURES, Tiny
-from tests.traffic import CUT, LABEL, Server, Traffic, ask
+from tests.traffic import CUT, LABEL, Answered, Server, Traffic, ask
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +81,7 @@ def wait_for(condition: object, seconds: float = 90) -> None:
 
 def test_many_read_and_label_without_an_error(server: Server) -> None:
     with traffic_on(server, readers=24) as traffic:
-        time.sleep(4)
+        wait_for(lambda: len(traffic.answers) > 500 and len(traffic.acknowledged) > 30)
     assert set(traffic.statuses()) == {200, 201}, traffic.problems
     check_nothing_is_lost(server.db, traffic)
 
@@ -104,7 +104,8 @@ def test_two_servers_share_one_database(server: Server, tmp_path: Path) -> None:
     other.start()
     try:
         with traffic_on(server) as one, traffic_on(other) as two:
-            time.sleep(2)
+            for traffic in (one, two):
+                wait_for(lambda traffic=traffic: len(traffic.answers) > 150 and len(traffic.acknowledged) > 10)
         assert set(one.statuses()) | set(two.statuses()) == {200, 201}, (one.problems, two.problems)
         check_nothing_is_lost(server.db, one)
         check_nothing_is_lost(server.db, two)
@@ -119,24 +120,29 @@ def test_who_labels_waits_for_another_process_and_readers_do_not(server: Server)
         with holder.write() as session:
             session.execute(text("SELECT 1"))
             before, began = len(traffic.answers), len(traffic.acknowledged)
-            time.sleep(2)
-            during = traffic.answers[before:]
+            time.sleep(0.5)
+            wait_for(lambda: n_read(traffic.answers[before:]) > 20, seconds=8)  # those who label wait no longer than 10
             waited = len(traffic.acknowledged)
         labels = len(traffic.acknowledged)
         wait_for(lambda: len(traffic.acknowledged) > labels + 3)
     holder.close()
     assert waited <= began + LABELLERS, "those that were under way when the lock came"
-    assert sum(answer.status == 200 for answer in during) > 20
     assert set(traffic.statuses()) == {200, 201}, traffic.problems
     check_nothing_is_lost(server.db, traffic)
 
 
+def n_read(answers: Sequence[Answered]) -> int:
+    return sum(answer.status == 200 for answer in answers)
+
+
 def test_an_index_is_built_beside_readers_and_labellers(server: Server, tiny: Tiny, tmp_path: Path) -> None:
+    ready()
     with traffic_on(server) as traffic:
         paths = ["--model", str(tiny.model), "--sae", str(tiny.sae), "--corpus", str(tiny.corpus)]
-        command = [*COMMAND, "index", "second", "--db", server.db, *paths, "--context", "32", "--force"]
-        done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        status, said = run_forked(
+            ["index", "second", "--db", server.db, *paths, "--context", "32", "--force"], tmp_path
+        )
+        assert status == 0, said
         assert ask(server.port, "/api/v1/dictionaries/second")[0] == 200
     assert set(traffic.statuses()) == {200, 201}, traffic.problems
     check_nothing_is_lost(server.db, traffic)
@@ -232,7 +238,7 @@ def test_a_clock_that_jumps_changes_nothing_but_times(own_database: str, tmp_pat
     server = Server(tmp_path, own_database, environment=faked_clock(offset))
     server.start()
     try:
-        with traffic_on(server) as traffic:
+        with traffic_on(server, readers=2) as traffic:
             for jump in ("+400d", "-3d", "+2h"):
                 offset.write_text(jump)
                 labels = len(traffic.acknowledged)

@@ -50,6 +50,8 @@ def _listed(repo: str, path: str, revision: str) -> list[str] | None:
     from huggingface_hub.hf_api import RepoFile
 
     api = HfApi()
+    if _in_cache(repo, path, revision) is not None and not _answers(str(api.endpoint)):
+        return None
     above = str(PurePosixPath(path).parent) if path else "."
     try:
         beside = list(api.list_repo_tree(repo, None if above == "." else above, revision=revision))
@@ -73,21 +75,39 @@ def _listed(repo: str, path: str, revision: str) -> list[str] | None:
     return files
 
 
+def _answers(endpoint: str) -> bool:
+    """Asked once: huggingface_hub's own calls try for half a minute, for nothing where the cache has it all."""
+    import httpx2
+    from huggingface_hub import constants, get_session
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    try:
+        get_session().head(endpoint, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except (OfflineModeIsEnabled, httpx2.TransportError):
+        return False
+    return True
+
+
 def _cached(repo: str, path: str, revision: str) -> Path:
     """What an earlier download left. Raises NotFound, saying that nothing could be asked."""
+    found = _in_cache(repo, path, revision)
+    if found is None:
+        raise NotFound(
+            f"{repo}/{path} is not in the cache of downloads, and the hub cannot be reached (no connection, or "
+            "HF_HUB_OFFLINE is set). Download it once with a connection, or give the path of a copy."
+        )
+    return found
+
+
+def _in_cache(repo: str, path: str, revision: str) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         folder = Path(snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=["-none-"]))
     except LocalEntryNotFoundError:
-        folder = None
-    if folder is None or not (folder / path).exists():
-        raise NotFound(
-            f"{repo}/{path} is not in the cache of downloads, and the hub cannot be reached (no connection, or "
-            "HF_HUB_OFFLINE is set). Download it once with a connection, or give the path of a copy."
-        )
-    return folder / path
+        return None
+    return folder / path if (folder / path).exists() else None
 
 
 def _blobs(repo: str) -> set[str]:

@@ -5,7 +5,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -112,7 +112,7 @@ class Database:
     def only_build(self, id: str) -> Iterator[None]:
         """One build of an id at a time among all machines that share a PostgreSQL; on SQLite nothing is shared.
 
-        The lock goes with the connection, however the build ends. Raises Conflict.
+        The lock goes with the connection, however the process ends. Raises Conflict.
         """
         if self.is_sqlite:
             yield
@@ -124,7 +124,10 @@ class Database:
             try:
                 yield
             finally:
-                connection.invalidate()  # works too where the server has gone meanwhile
+                with suppress(DatabaseError):  # the server has gone
+                    # The connection's end alone lets it go a moment later: too late for who builds at once.
+                    connection.execute(text("SELECT pg_advisory_unlock(:kind, hashtext(:id))"), lock)
+                connection.invalidate()
 
     @contextmanager
     def errors(self) -> Iterator[None]:

@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
-from tests.server import run, serving
+from app.index.build import build_index
+from app.index.options import BuildOptions
+from app.store.database import Database
+from tests.server import serving
 
 PATIENCE = 15_000  # milliseconds
 TOO_WIDE = """() => [document.documentElement, ...document.querySelectorAll(".scroll:not(:has(.heat-rows))")]
@@ -31,7 +34,7 @@ def chromium() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # while it is driven, no other test can run an event loop
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         found = chromium()
@@ -42,12 +45,13 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where a server answers, with the dictionary `seed`."""
     folder = tmp_path_factory.mktemp("journey")
-    done = run(["index", "seed", "--model", "demo", "--sae", "demo", "--corpus", "seed"], folder)
-    assert done.returncode == 0, done.stderr
+    database = Database(f"sqlite:///{folder / 'featurescope.db'}")
+    build_index(BuildOptions("seed", None, model="demo", sae="demo", corpus=["seed"]), database, folder / "work")
+    database.close()
     with serving(folder, "serve") as served:
         yield served
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import random
-import resource
 import shutil
 import signal
 import sqlite3
@@ -17,23 +16,19 @@ from pathlib import Path
 import pytest
 
 from tests.dumps import same_rows
-from tests.server import COMMAND, environment, run, serving, start
+from tests.forked import Forked, run_forked
+from tests.server import run, serving
 from tests.tiny import Tiny
 
 pytestmark = pytest.mark.slow
 N_KILLS = 20
-
-
-@pytest.fixture(autouse=True)
-def interruptible() -> None:
-    """A shell that starts the tests in the background has Ctrl-C ignored, and what they start would inherit that."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+ENOUGH = 1_000_000  # bytes of firings recorded: about a quarter of them
 
 
 @pytest.fixture(scope="module")
 def arguments(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     corpus = tmp_path_factory.mktemp("corpus") / "many.txt"
-    corpus.write_text("\n".join(f"{text} {n}" for n in range(300) for text in tiny.texts[:42]), encoding="utf-8")
+    corpus.write_text("\n".join(f"{text} {n}" for n in range(100) for text in tiny.texts[:42]), encoding="utf-8")
     paths = ["--model", str(tiny.model), "--sae", str(tiny.sae), "--corpus", str(corpus)]
     return ["index", "tiny", *paths, "--context", "32", "--quality-tokens", "300", "--force"]
 
@@ -42,8 +37,10 @@ def arguments(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> list[str]
 def undisturbed(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """The database of a build that nothing happened to, and how long it took."""
     folder = tmp_path_factory.mktemp("undisturbed")
+    command = Forked(arguments, folder)
     began = time.monotonic()
-    assert run(arguments, folder).returncode == 0
+    said = command.rest()
+    assert command.returncode == 0, said
     return folder / "featurescope.db", time.monotonic() - began
 
 
@@ -64,7 +61,7 @@ def kill_and_go_on(arguments: list[str], undisturbed: tuple[Path, float], folder
     moments = random.Random(seed)
     killed = left_blocks = 0
     for number in range(N_KILLS // 2):
-        process = start(arguments, folder, FEATURESCOPE_CHECKPOINT_SECONDS="0")
+        process = Forked(arguments, folder, FEATURESCOPE_CHECKPOINT_SECONDS="0")
         is_late = number % 2 == 1
         if is_late:
             wait_until_it_says("Measuring quality", process)
@@ -72,11 +69,12 @@ def kill_and_go_on(arguments: list[str], undisturbed: tuple[Path, float], folder
             # Later ones begin further on, so they are given less time: some end before they are killed.
             process.wait((moments.uniform(0.0, 0.2) if is_late else moments.uniform(0.05, 0.8)) * seconds)
         except subprocess.TimeoutExpired:
-            process.kill()
+            process.send_signal(signal.SIGKILL)
             process.wait(30)
             killed += 1
             left_blocks += any((folder / "featurescope.db.builds").glob("tiny/recording/checkpoints/*/*.npz"))
-        assert process.returncode in (0, -signal.SIGKILL), f"{folder.name}, kill {number}: {process.communicate()[0]}"
+        said = process.rest()
+        assert process.returncode in (0, -signal.SIGKILL), f"{folder.name}, kill {number}: {said}"
         # A process may also be killed on its way out, with its dictionary published: then all of that is there.
         published = is_published(database)
         assert published or process.returncode != 0
@@ -84,7 +82,7 @@ def kill_and_go_on(arguments: list[str], undisturbed: tuple[Path, float], folder
             assert same_rows(database, path)
             for file in folder.glob("featurescope.db*"):
                 shutil.rmtree(file) if file.is_dir() else file.unlink()
-    assert run(arguments, folder).returncode == 0
+    assert run(arguments, folder).returncode == 0  # the command as it is typed
     assert same_rows(database, path)
     assert not list((folder / "featurescope.db.builds").glob("*/*"))
     return killed, left_blocks
@@ -94,30 +92,29 @@ def kill_and_go_on(arguments: list[str], undisturbed: tuple[Path, float], folder
 def test_told_to_end_it_says_so_and_goes_on_where_it_was(
     arguments: list[str], undisturbed: tuple[Path, float], tmp_path: Path, stop: signal.Signals
 ) -> None:
-    process = start(arguments, tmp_path)
-    wait_until(lambda: recorded(tmp_path) > 4_000_000, process)
+    process = Forked(arguments, tmp_path)
+    wait_until(lambda: recorded(tmp_path) > ENOUGH, process)
     process.send_signal(stop)
-    said, _ = process.communicate(timeout=60)
+    said = process.rest()
     assert process.returncode == 130
     assert said.strip().splitlines()[-1].startswith("featurescope: interrupted")
     assert "Traceback" not in said
-    done = run(arguments, tmp_path)
-    assert "Going on with the build" in done.stderr
+    _, going_on = run_forked(arguments, tmp_path)
+    assert "Going on with the build" in going_on
     assert same_rows(tmp_path / "featurescope.db", undisturbed[0])
 
 
 def test_something_else_than_before_is_refused_by_name(arguments: list[str], tmp_path: Path) -> None:
     interrupt(arguments, tmp_path)
-    changed = run([*arguments, "--dedup", "--seed", "3"], tmp_path)
-    assert changed.returncode == 1
-    assert "made with another dedup and seed" in changed.stderr
+    status, said = run_forked([*arguments, "--dedup", "--seed", "3"], tmp_path)
+    assert status == 1
+    assert "made with another dedup and seed" in said
     corpus = Path(arguments[arguments.index("--corpus") + 1])
     text = corpus.read_text(encoding="utf-8")
     corpus.write_text(text + "\nOne more.", encoding="utf-8")
     try:
-        longer = run(arguments, tmp_path)
-        assert "made with another corpus_digest" in longer.stderr
-        assert run([*arguments, "--restart"], tmp_path).returncode == 0
+        assert "made with another corpus_digest" in run_forked(arguments, tmp_path)[1]
+        assert run_forked([*arguments, "--restart"], tmp_path)[0] == 0
     finally:
         corpus.write_text(text, encoding="utf-8")
 
@@ -126,47 +123,34 @@ def test_something_else_than_before_is_refused_by_name(arguments: list[str], tmp
 def test_a_disk_that_is_full_anywhere_is_one_sentence(
     arguments: list[str], undisturbed: tuple[Path, float], tmp_path: Path, limit: int
 ) -> None:
-    run(["doctor"], tmp_path)
-
-    def small_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    full = subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        preexec_fn=small_files,
-        timeout=240,
-        check=False,
-    )
-    assert full.returncode == 1, full.stderr
-    assert "disk" in full.stderr.strip().splitlines()[-1].lower()
-    assert "Traceback" not in full.stderr
-    assert run(arguments, tmp_path).returncode == 0
+    full = Forked(arguments, tmp_path, largest_file=limit)
+    said = full.rest()
+    assert full.returncode == 1, said
+    assert "disk" in said.strip().splitlines()[-1].lower()
+    assert "Traceback" not in said
+    status, said = run_forked(arguments, tmp_path)
+    assert status == 0, said
     assert same_rows(tmp_path / "featurescope.db", undisturbed[0])
 
 
 def test_a_second_build_of_one_id_is_refused(arguments: list[str], tmp_path: Path) -> None:
-    process = start(arguments, tmp_path)
+    process = Forked(arguments, tmp_path)
     wait_until(lambda: recorded(tmp_path) > 0, process)
     process.send_signal(signal.SIGSTOP)  # else it may be done before the second has begun
     try:
-        second = run(arguments, tmp_path)
+        status, said = run_forked(arguments, tmp_path)
     finally:
         process.send_signal(signal.SIGCONT)
-    assert second.returncode == 1
-    assert "Another process is building" in second.stderr
-    process.wait(120)
-    assert process.returncode == 0
+    assert status == 1
+    assert "Another process is building" in said
+    said = process.rest()
+    assert process.returncode == 0, said
 
 
 def test_readers_see_no_half_of_a_build_and_no_error(arguments: list[str], tmp_path: Path) -> None:
-    assert run(arguments, tmp_path).returncode == 0
+    assert run_forked(arguments, tmp_path)[0] == 0
     with serving(tmp_path, "serve", "--no-model") as address:
-        process = start([*arguments, "--replace", "--dedup"], tmp_path)
+        process = Forked([*arguments, "--replace", "--dedup"], tmp_path)
         answers = set()
         while process.poll() is None:
             with urllib.request.urlopen(f"{address}/api/v1/dictionaries/tiny/features/3/examples") as answer:
@@ -187,8 +171,7 @@ def is_published(file: Path) -> bool:
     return False  # killed before it had tables
 
 
-def wait_until_it_says(words: str, process: "subprocess.Popen[str]") -> None:
-    assert process.stdout is not None
+def wait_until_it_says(words: str, process: Forked) -> None:
     assert any(words in line for line in process.stdout)
 
 
@@ -198,16 +181,16 @@ def recorded(folder: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def wait_until(happened: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+def wait_until(happened: Callable[[], bool], process: Forked) -> None:
     until = time.monotonic() + 120
     while not happened():
-        assert process.poll() is None, process.communicate()[0]
+        assert process.poll() is None, process.rest()
         assert time.monotonic() < until
         time.sleep(0.01)
 
 
 def interrupt(arguments: list[str], folder: Path) -> None:
-    process = start(arguments, folder)
-    wait_until(lambda: recorded(folder) > 4_000_000, process)
+    process = Forked(arguments, folder)
+    wait_until(lambda: recorded(folder) > ENOUGH, process)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.rest()

@@ -133,6 +133,7 @@ def test_a_folder_is_downloaded_once_and_found_offline_afterwards(
     assert offline.stdout == done.stdout, offline.stderr
     unreachable = fetched(hub, tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
     assert unreachable.stdout == done.stdout, unreachable.stderr
+    assert "Retrying" not in unreachable.stderr
 
 
 @pytest_slow
