@@ -4,6 +4,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 CASES ?= 5000
 BUILDS ?= 100
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PARITY := .venv-parity
@@ -14,8 +15,8 @@ READY := pyproject.toml constraints.txt recipes/set_up.py recipes/fetch_htmx.py
 run: $(VENV)/.ready  ## set up, index the demo, serve it
 	@$(BIN)/featurescope demo --host $(HOST) --port $(PORT)
 
-test: $(VENV)/.ready-tests  ## every test
-	@$(BIN)/python -m pytest
+test: $(VENV)/.ready-tests  ## every test, by as many workers as there are processors, and no more than WORKERS=2
+	@$(BIN)/python -m pytest -n logical --maxprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 quick: $(VENV)/.ready-tests  ## the tests of a minute, on SQLite alone
 	@$(BIN)/python -m pytest -q -m "not slow and not browser" -k "not postgresql"

@@ -206,14 +206,20 @@ class Page:
 @pytest.fixture(scope="session")
 def browse(client: TestClient) -> Any:
     def get(address: str) -> Page:
-        answer = client.get(address)
-        while "refresh" in answer.headers:  # a model is loading; a browser asks again too
-            time.sleep(0.1)
-            answer = client.get(address)
+        answer = get_loaded(client, address)
         assert answer.headers["content-type"].startswith("text/html")
         return Page(answer.status_code, answer.text)
 
     return get
+
+
+def get_loaded(client: TestClient, address: str) -> Any:
+    """What there is once the model has loaded: until then a browser asks again too."""
+    answer = client.get(address)
+    while "refresh" in answer.headers:
+        time.sleep(0.1)
+        answer = client.get(address)
+    return answer
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from app.main import create_app
 from app.middleware.root_path import ADDRESS
 from app.roles import Role
 from app.settings import Settings
-from tests.conftest import Indexed, Page
+from tests.conftest import Indexed, Page, get_loaded
 from tests.server import free_port, serving
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
@@ -127,7 +127,7 @@ def test_live_pages_and_their_event_stream_stay_under_a_prefix(indexed: Indexed)
     with TestClient(create_app(Settings(db=indexed.url, root_path=PREFIX))) as client:
         streams = []
         for address in LIVE_PAGES:
-            answer = client.get(f"{PREFIX}/dictionaries/tiny/{address}")
+            answer = get_loaded(client, f"{PREFIX}/dictionaries/tiny/{address}")
             assert answer.status_code == 200, address
             page = Page(200, answer.text)
             for attribute in ("href", "src", "action", "hx-get", "hx-post", "sse-connect"):
