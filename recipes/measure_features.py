@@ -2,13 +2,16 @@
 
 python recipes/measure_features.py --model FOLDER --sae FOLDER --hook blocks.5.hook_attn_out
 Over the top 20 sentences of a feature (one peak a sentence): token-only where one token holds 60 % of the peaks;
-contextual where no token holds more than 30 % of them and one topic at least 40 % of the sentences.
+contextual where no token holds more than 30 % of them and one topic at least 40 % of the sentences; nameable where one
+token, the one or two before it, or one topic holds at least 40 %. topics: how many of them have a feature of whose
+sentences they are 40, 50 and 75 %.
 """
 
 import argparse
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,32 +71,46 @@ class SiteReader:
         return padded, mask
 
 
-def shares(acts: Tensor, reading: Reading, topic_of: list[str]) -> dict[str, float]:
+def shares(acts: Tensor, reading: Reading, topic_of: list[str]) -> dict[str, float | list[int]]:
     """Of the live columns of acts (n_tokens, n): how many, and what share is token-only and contextual."""
     lengths = torch.bincount(reading.sentences)
     starts = (lengths.cumsum(0) - lengths).tolist()
     peaks = torch.segment_reduce(acts, "max", lengths=lengths, initial=0)
     best = peaks.topk(TOP, dim=0)
-    live = token_only = contextual = 0
+    live = token_only = contextual = nameable = 0
+    best_of_topic: Counter[str] = Counter()
     for feature, (values, sentences) in enumerate(zip(best.values.T, best.indices.T, strict=True)):
         shown = sentences[values > 0].tolist()
         live += bool(shown)
         if len(shown) < 5:
             continue
-        tokens = []
+        read = []  # of each sentence the token at the peak, after no more than two before it
         for sentence in shown:
             rows = slice(starts[sentence], starts[sentence] + int(lengths[sentence]))
-            tokens.append(int(reading.token_ids[rows][acts[rows, feature].argmax()]))
-        most_token = Counter(tokens).most_common(1)[0][1] / len(shown)
-        most_topic = Counter(topic_of[s] for s in shown).most_common(1)[0][1] / len(shown)
+            peak = int(acts[rows, feature].argmax())
+            read.append(tuple(reading.token_ids[rows][max(0, peak - 2) : peak + 1].tolist()))
+        (topic, n_of_topic), *_ = Counter(topic_of[s] for s in shown).most_common(1)
+        most_topic = n_of_topic / len(shown)
+        most_token = most(tokens[-1] for tokens in read)
+        best_of_topic[topic] = max(best_of_topic[topic], n_of_topic)
         token_only += most_token >= 0.6
         contextual += most_token <= 0.3 and most_topic >= 0.4
+        before = (most(tokens[:-1][-1:] for tokens in read), most(tokens[:-1] for tokens in read))
+        nameable += max(most_token, most_topic, *before) >= 0.4
     return {
         "live": live,
         "contextual": contextual,
         "contextual_share": round(contextual / max(live, 1), 3),
         "token_only_share": round(token_only / max(live, 1), 3),
+        "nameable_share": round(nameable / max(live, 1), 3),
+        "topics": [sum(n >= share * TOP for n in best_of_topic.values()) for share in (0.4, 0.5, 0.75)],
     }
+
+
+def most(values: Iterable[object]) -> float:
+    """The share of the commonest."""
+    counts = Counter(values)
+    return counts.most_common(1)[0][1] / counts.total()
 
 
 @torch.inference_mode()

@@ -8,7 +8,7 @@ and the last steps read sentences as they are.
 Two parts, in one file: features trained where loud and quiet directions are levelled (--whiten), or weighed by how much
 they tell sentences apart (--context), and fewer that explain whatever the first leave, in the site's own units. The
 first are trained from several seeds, and those are taken that others find too (stable_features.py). At last what all
-write is learnt together, and when the second fire; when the first do stays as it is.
+write is learnt together, and the encoder of the second; that of the first stays.
 """
 
 import argparse
@@ -264,7 +264,7 @@ def main() -> None:
     parser.add_argument("--features", type=int, nargs=2, default=[960, 64], help="of the first part, of the second")
     parser.add_argument("--k", type=int, nargs=2, default=[20, 9], help="that fire on a token, of either part")
     parser.add_argument("--steps", type=int, nargs=3, default=[1500, 600, 1200], help="of either part, of both at last")
-    parser.add_argument("--seeds", type=int, default=5, help="that the first part is trained from, two or more")
+    parser.add_argument("--seeds", type=int, default=5, help="two or more, of the first part")
     parser.add_argument("--l0", type=float, default=31.5, help="in the end")
     parser.add_argument("--tokens", type=float, default=400e3)
     parser.add_argument("--whiten", type=float, default=0.5, help="how far loud and quiet directions are levelled")

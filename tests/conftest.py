@@ -215,8 +215,10 @@ def browse(client: TestClient) -> Any:
 
 def get_loaded(client: TestClient, address: str) -> Any:
     """What there is once the model has loaded: until then a browser asks again too."""
+    until = time.monotonic() + 120
     answer = client.get(address)
     while "refresh" in answer.headers:
+        assert time.monotonic() < until, "the model has not loaded"
         time.sleep(0.1)
         answer = client.get(address)
     return answer

@@ -66,7 +66,9 @@ class Forked:
         os.kill(self.pid, which)
 
     def _number(self) -> int:
-        return int.from_bytes(os.read(self._told, NUMBER), signed=True)
+        said = os.read(self._told, NUMBER)
+        assert len(said) == NUMBER, "the process that forks commands has ended"
+        return int.from_bytes(said, signed=True)
 
 
 def run_forked(arguments: Sequence[str], folder: Path, **variables: str) -> tuple[int, str]:
@@ -122,6 +124,7 @@ def _keep(
     number = os.fork()
     if number == 0:
         os.close(telling)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for stream in (1, 2):
             os.dup2(output, stream)
         os.close(output)

@@ -67,7 +67,8 @@ class EventStream(Generic[Event]):
         except Exception:
             logging.getLogger("featurescope").exception("A stream ended in an error that was not expected.")
             self._put(Failed("The server met an error that it did not expect; its log says more.", False))
-        self._put(None)
+        finally:
+            self._put(None)
 
     def _wait_for_room(self) -> None:
         """Raises Busy where the time is up, or the reader gone."""

@@ -76,7 +76,7 @@ def _listed(repo: str, path: str, revision: str) -> list[str] | None:
 
 
 def _answers(endpoint: str) -> bool:
-    """Asked once: huggingface_hub's own calls try for half a minute, for nothing where the cache has it all."""
+    """Asked for a moment: huggingface_hub's own calls try for half a minute, for nothing where the path is cached."""
     import httpx2
     from huggingface_hub import constants, get_session
     from huggingface_hub.errors import OfflineModeIsEnabled

@@ -134,6 +134,11 @@ def open_recording(
     manifest = read_manifest(folder)
     if restart or manifest is None:
         shutil.rmtree(folder, ignore_errors=True)
+    elif manifest["identity"].get("recording") != identity["recording"]:
+        raise Conflict(
+            f"An unfinished build of another version of Featurescope is in {folder.parent}; "
+            "give --restart to begin anew."
+        )
     elif manifest["identity"] != identity:
         changed = differing(manifest["identity"], identity)
         raise Conflict(

@@ -38,7 +38,7 @@ def build_identity(options: BuildOptions, reader: Reader, files: Sequence[Path])
     return {
         "recording": RECORDING,
         "model": reader.model.name,
-        "model_weights": _digest(reader.model.model.state_dict()),
+        "model_weights": _digest(_model_parts(reader.model)),
         "sae_weights": _digest(_sae_parts(reader.sae)),
         "tokenizer": _tokenizer_digest(reader.model.tokenizer),
         "corpus": [file.name for file in files],
@@ -58,7 +58,7 @@ def differing(one: Mapping[str, Json], other: Mapping[str, Json]) -> list[str]:
 def weights_differ(identity: Mapping[str, Json], model: LanguageModel, sae: Sae) -> list[str]:
     """Which of the two are not those that a recording was made with: the model, the SAE."""
     own = {
-        "model": _digest(model.model.state_dict()) == identity["model_weights"],
+        "model": _digest(_model_parts(model)) == identity["model_weights"],
         "SAE": _digest(_sae_parts(sae)) == identity["sae_weights"],
     }
     return [name for name, same in own.items() if not same]
@@ -68,6 +68,11 @@ def _tokenizer_digest(tokenizer: Any) -> str:
     """Of its vocabulary, and of what it makes of a text with a bit of everything."""
     ids, _ = encode(tokenizer, _PROBE)
     return _digest({"vocabulary": sorted(tokenizer.get_vocab().items()), "probe": ids})
+
+
+def _model_parts(model: LanguageModel) -> dict[str, Any]:
+    """All weights but an encoder's pooler: files may lack it, and then it is made of random numbers at every load."""
+    return {name: part for name, part in model.model.state_dict().items() if not name.startswith("pooler.")}
 
 
 def _sae_parts(sae: Sae) -> dict[str, Any]:

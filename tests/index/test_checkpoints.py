@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app.errors import Conflict
+from app.index.build import open_recording
 from app.index.checkpoints import Checkpoints
+from app.index.identity import RECORDING
 
 
 @dataclass(frozen=True)
@@ -77,3 +80,13 @@ def test_they_go_together(tmp_path: Path) -> None:
     checkpoints.once(Block, 0, 2, Maker())
     checkpoints.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unfinished_build_of_another_version_is_named_as_such(tmp_path: Path) -> None:
+    before = {"recording": RECORDING - 1, "model_weights": "told in another way"}
+    now = {"recording": RECORDING, "model_weights": "told in this way"}
+    open_recording(tmp_path / "recording", before, False, 1, False).checkpoint()
+    with pytest.raises(Conflict, match=r"of another version of Featurescope .* --restart"):
+        open_recording(tmp_path / "recording", now, False, 1, False)
+    open_recording(tmp_path / "recording", now, True, 1, False).checkpoint()
+    assert open_recording(tmp_path / "recording", now, False, 1, False).identity == now

@@ -1,6 +1,7 @@
 """Whole builds of made-up SAEs and corpora, by a real model, against each sentence run alone and plain loops.
 
-Every stored number. BUILDS=200 runs as many random ones in place of the eight that are always the same.
+Every stored number. BUILDS=200 runs as many random ones in place of five that are always the
+same, beside three of given kinds.
 """
 
 import json
