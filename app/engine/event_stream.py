@@ -5,7 +5,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import closing, suppress
 from typing import Generic, TypeVar
 
@@ -47,7 +47,7 @@ class EventStream(Generic[Event]):
         finally:
             self._patience.leave()
 
-    def __iter__(self) -> Iterator[Event | Failed]:
+    def __iter__(self) -> Generator[Event | Failed]:
         """The same for a reader in a thread of its own."""
         try:
             while (event := self._events.get()) is not None:

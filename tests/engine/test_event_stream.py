@@ -82,7 +82,7 @@ def test_work_stops_when_the_reader_goes() -> None:
 
     events = iter(EventStream(Patience(60), work))
     next(events)
-    events.close()  # type: ignore[attr-defined]  # a generator
+    events.close()
     until = time.monotonic() + 10
     while not stopped and time.monotonic() < until:
         time.sleep(0.01)

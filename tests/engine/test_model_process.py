@@ -128,7 +128,7 @@ def test_a_stream_that_nobody_reads_on_gives_its_place_back(
     for _ in range(3):  # of two places
         events = iter(runtime.steer(dictionary, scales, steering(max_new_tokens=50, n_samples=4), Patience(60)))
         next(events)
-        events.close()  # type: ignore[attr-defined]  # a generator
+        events.close()
         until = time.monotonic() + 10
         while runtime.door.n_inside and time.monotonic() < until:
             time.sleep(0.01)
