@@ -95,12 +95,10 @@ class Batches:
         reader = self._readers.get()
         try:
             return [_computed(reader, chunk, batch, self._with_norms)]
-        except torch.OutOfMemoryError as error:
+        except torch.OutOfMemoryError:
             if len(batch) == 1 or most <= LEAST_POSITIONS:  # a smaller one is padded to as many
-                raise Invalid(
-                    f"The memory of {reader.model.device} is too small for {reader.model.name} and the SAE over the "
-                    "smallest batch; give --dtype bfloat16, a smaller --context, or another --device."
-                ) from error
+                with reader.within_memory():
+                    raise
         finally:
             self._readers.put(reader)
         self._size.lower(most // 2)

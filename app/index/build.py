@@ -121,7 +121,8 @@ def _recorded(options: BuildOptions, work: Path) -> tuple[Reader, dict[str, Json
         files.append(keep_standard_input(work, options.input_kind))
     reader = make_reader(options, *load(options))
     if not options.force:
-        stop_where_unfit(reader, files, options.text_column)
+        with reader.within_memory():
+            stop_where_unfit(reader, files, options.text_column)
     identity = build_identity(options, reader, files)
     _record(options, reader, files, work / "recording", identity)
     return reader, identity

@@ -14,7 +14,8 @@ from app.engine.tokens import Window
 from app.index.checkpoints import Checkpoints
 from app.index.reader import Reader
 
-BATCH = 16  # sentences; a full forward's logits are wide
+BATCH = 16  # sentences
+LOGITS = 1 << 28  # of a batch's full forward, 1 GB: a token has as many as the vocabulary has words
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def measure(reader: Reader, texts: Iterable[str], checkpoints: Checkpoints) -> K
     special = torch.tensor(sorted(set(reader.model.tokenizer.all_special_ids)), device=reader.model.device)
     x, moments, losses = np.zeros(reader.sae.d_out), np.zeros(3), np.zeros(3)
     for number, some in enumerate(_batches(reader, texts)):
-        sums = checkpoints.once(QualitySums, number, number + 1, partial(_sums, reader, some, special))
+        sums = checkpoints.once(QualitySums, number, number + 1, partial(_summed, reader, some, special))
         x += sums.x
         moments += sums.moments
         losses += sums.losses
@@ -66,14 +67,28 @@ def measure(reader: Reader, texts: Iterable[str], checkpoints: Checkpoints) -> K
 
 
 def _batches(reader: Reader, texts: Iterable[str]) -> Iterator[list[Window]]:
+    n = max(1, min(BATCH, LOGITS // (reader.context * reader.model.n_vocabulary)))
     some: list[Window] = []
     for text in texts:
         some += [window for window in reader.windows(text)[:1] if window.token_ids]
-        if len(some) >= BATCH:
+        if len(some) >= n:
             yield some
             some = []
     if some:
         yield some
+
+
+def _summed(reader: Reader, some: Sequence[Window], special: Tensor) -> QualitySums:
+    """The sums of these sentences, of each half by itself where the device's memory is too small for all."""
+    try:
+        return _sums(reader, some, special)
+    except torch.OutOfMemoryError:
+        if len(some) == 1:
+            with reader.within_memory():
+                raise
+    half = len(some) // 2
+    one, other = _summed(reader, some[:half], special), _summed(reader, some[half:], special)
+    return QualitySums(one.x + other.x, one.moments + other.moments, one.losses + other.losses)
 
 
 def _sums(reader: Reader, some: Sequence[Window], special: Tensor) -> QualitySums:

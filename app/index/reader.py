@@ -1,6 +1,7 @@
 """What turns texts into activations: the model, the SAE, where they meet, and how texts are fed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from app.engine.hook_points import HookPoint
 from app.engine.language_model import LanguageModel
 from app.engine.sae import Sae
 from app.engine.tokens import Window, windows
+from app.errors import Invalid
 from app.index.recording import Int64
 
 # Batches keep to these (and to fired.LEAST_TOKENS), so that a matrix product treats every token alike, whatever stands
@@ -78,3 +80,14 @@ class Reader:
             fed, mask = fed.pin_memory(), mask.pin_memory()
         device = self.model.device
         return self.model.capture(fed.to(device, non_blocking=True), mask.to(device), self.hook)
+
+    @contextmanager
+    def within_memory(self) -> Iterator[None]:
+        """Around what cannot be done in smaller steps. Raises Invalid where the device's memory is too small for it."""
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise Invalid(
+                f"The memory of {self.model.device} is too small for {self.model.name} and the SAE over the smallest "
+                "batch; give --dtype bfloat16, a smaller --context, or another --device."
+            ) from error

@@ -11,8 +11,11 @@ import torch
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from app.errors import Invalid
+from app.index import quality
 from app.index.batches import Batches, ChunkTokens
 from app.index.build import load, make_reader
+from app.index.checkpoints import Checkpoints
+from app.index.quality import measure
 from tests.conftest import index_tiny, options_of
 from tests.dumps import same_rows
 from tests.tiny import Tiny
@@ -68,3 +71,35 @@ def test_too_little_for_any_batch_is_said_with_what_to_do(tiny: Tiny, tmp_path: 
     with memory_for(1000) as refused, pytest.raises(Invalid, match=r"memory of cpu is too small .* --context"):
         index_tiny(tiny, tmp_path / "x.db", batch_tokens=4096)
     assert len(refused) == 3  # 4096, 2048, 1024
+
+
+def test_quality_is_the_same_over_batches_that_were_halved(tiny: Tiny, tmp_path: Path) -> None:
+    options = options_of(tiny)
+    reader = make_reader(options, *load(options))
+    whole = measure(reader, tiny.texts, Checkpoints(tmp_path / "whole", {}, 60))
+    with memory_for(100) as refused:
+        halved = measure(reader, tiny.texts, Checkpoints(tmp_path / "halved", {}, 60))
+    assert refused
+    assert halved.n_tokens == whole.n_tokens
+    assert halved.explained_variance == pytest.approx(whole.explained_variance, rel=1e-6)
+    assert halved.ce_recovered == pytest.approx(whole.ce_recovered, rel=1e-3)
+
+
+def test_quality_reads_fewer_sentences_at_once_the_wider_their_logits(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = options_of(tiny)
+    reader = make_reader(options, *load(options))
+    monkeypatch.setattr(quality, "LOGITS", 2 * reader.context * reader.model.n_vocabulary)
+    with memory_for(2 * reader.context) as refused:
+        measure(reader, tiny.texts, Checkpoints(tmp_path, {}, 60))
+    assert not refused
+
+
+def test_too_little_for_a_sentence_or_for_the_check_before_is_said_too(tiny: Tiny, tmp_path: Path) -> None:
+    options = options_of(tiny)
+    reader = make_reader(options, *load(options))
+    with memory_for(2), pytest.raises(Invalid, match="memory of cpu is too small"):
+        measure(reader, tiny.texts, Checkpoints(tmp_path, {}, 60))
+    with memory_for(2), pytest.raises(Invalid, match="memory of cpu is too small"):
+        index_tiny(tiny, tmp_path / "x.db", force=False)
