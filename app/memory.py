@@ -1,4 +1,4 @@
-"""What a server's process does with its memory."""
+"""What a process of a server or of a build does with its memory."""
 
 import ctypes
 import gc
@@ -27,6 +27,7 @@ def keep_loaded() -> None:
 
 def share_memory() -> None:
     """Between the threads: glibc gives each an arena of its own, up to 8 a processor, and keeps what one thread frees
-    there from the others. Requests go from thread to thread, so that memory would grow for as long as they come."""
+    there from the others. Requests go from thread to thread, and so do a build's blocks, so that memory would grow for
+    as long as they come."""
     with suppress(AttributeError, OSError, TypeError):  # another C library, which has no such thing
         ctypes.CDLL(None).mallopt(ARENA_MAX, ARENAS)

@@ -46,6 +46,7 @@ from app.index.reader import Reader
 from app.index.record import record_corpus
 from app.index.recorded import Recording, part_of_folder
 from app.index.recording import RecordingWriter
+from app.memory import share_memory
 from app.store.database import Database
 from app.store.dictionaries import get_dictionary
 from app.store.examples import list_examples
@@ -66,6 +67,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="print where a build spends its time")
     parser.add_argument("--parts", action="store_true", help="print each part's seconds; run with OMP_NUM_THREADS=1")
     asked = parser.parse_args()
+    share_memory()  # as a build does
     if asked.dtype == "bfloat16" and not has_fast_bfloat16():
         print("This processor has no bfloat16 arithmetic (avx512_bf16 or amx): expect it to be slower than float32.")
     results = {}

@@ -33,7 +33,7 @@ _PARTS: tuple[tuple[str, Any, str], ...] = (
     ("choose examples", app.index.reduce, "choose"),
     ("note co-activation", app.index.reduce.CoActivation, "pack"),
     ("logits", app.index.compare.LogitReader, "top"),
-    ("similar and opposite", app.index.compare, "direction_neighbors"),
+    ("similar and opposite", app.index.neighbors.Decoder, "neighbors"),
     ("co-active", app.index.reduce.CoActivation, "neighbors"),
     ("sentences", app.store.write.IndexWriter, "add_sentences"),
     ("examples, packed and stored", app.store.write.IndexWriter, "add_examples"),

@@ -34,6 +34,7 @@ from app.index.reader import Reader
 from app.index.record import CHUNK_TOKENS
 from app.index.recorded import Recording, part_of_folder
 from app.index.recording import Chunk, RecordingWriter
+from app.memory import share_memory
 from app.store.database import Database
 from bench.index import BATCH_TOKENS, build, peak_memory, timed
 from bench.index_parts import parts
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--point", type=int, help="one of the sizes alone, in this process")
     parser.add_argument("--tokens", type=int, default=1 << 20, help="of wide")
     asked = parser.parse_args()
+    share_memory()  # as a build does
     with tempfile.TemporaryDirectory() as folder:
         if asked.what == "wide":
             wide(Path(folder), asked.tokens)

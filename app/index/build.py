@@ -30,6 +30,7 @@ from app.index.record import record_corpus
 from app.index.recorded import Recording, part_of_folder
 from app.index.recording import RecordingWriter, read_manifest
 from app.index.shards import pack_shard
+from app.memory import share_memory
 from app.store.database import Database
 from app.store.write import check_id_free
 
@@ -40,6 +41,7 @@ CHECKPOINTS = "checkpoints"  # of a build in its recording's folder: they begin 
 def build_index(options: BuildOptions, database: Database, work: Path) -> Dictionary:
     """Raises a domain error that says what is wrong; what was recorded stays for the same command to go on with."""
     check_options(options)
+    share_memory()
     if not options.replace:
         check_id_free(database, options.id)
     with only_build(work), database.only_build(options.id):
@@ -54,6 +56,7 @@ def build_index(options: BuildOptions, database: Database, work: Path) -> Dictio
 def build_shard(options: BuildOptions, work: Path, to: Path) -> None:
     """One shard of a dictionary, as the file `to`. Interrupted, the same command goes on, as with build_index."""
     check_options(options)
+    share_memory()
     with only_build(work):
         _recorded(options, work)
         pack_shard(work / "recording", options, to)

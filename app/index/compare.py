@@ -13,7 +13,7 @@ from app.engine.logits import LogitReader
 from app.engine.sae import written_at
 from app.engine.tokens import token_text
 from app.index.checkpoints import Checkpoints
-from app.index.neighbors import direction_neighbors, encoder_cosines, unit_directions
+from app.index.neighbors import Decoder, encoder_cosines
 from app.index.reader import Reader
 from app.index.reduce import Reduced
 from app.index.statistics import Statistics
@@ -44,11 +44,9 @@ class Comparison:
     """
 
     def __init__(self, reader: Reader, checkpoints: Checkpoints) -> None:
-        decoder = reader.sae.decoder
         self._reader = reader
         self._checkpoints = checkpoints
-        self._unit = unit_directions(decoder)
-        self._norms = decoder.float().norm(dim=1).cpu().numpy()
+        self._decoder = Decoder(reader.sae.decoder)
         self._cosines = encoder_cosines(reader.sae)
         self._logits = LogitReader(reader.model, reader.sae, written_at(reader.sae, reader.hook))
         self._texts = _TokenTexts(reader.model.tokenizer)
@@ -81,7 +79,7 @@ class Comparison:
 
     def _compare(self, first: int, last: int) -> Directions:
         top = self._logits.top(first, last, LOGITS)
-        similar, opposite = direction_neighbors(self._unit, first, last)
+        similar, opposite = self._decoder.neighbors(first, last)
         return Directions(
             promoted=Tokens(top.promoted_ids.cpu().numpy(), top.promoted.float().cpu().numpy()),
             suppressed=Tokens(top.suppressed_ids.cpu().numpy(), top.suppressed.float().cpu().numpy()),
@@ -114,7 +112,7 @@ class Comparison:
             quantiles=own.quantiles,
             interval_tokens=own.interval_tokens,
             interval_sentences=own.interval_sentences,
-            decoder_norm=self._norms[first:last],
+            decoder_norm=self._decoder.norms[first:last].cpu().numpy(),
             promoted=directions.promoted,
             suppressed=directions.suppressed,
             similar=directions.similar,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,14 +10,13 @@ from numpy.typing import NDArray
 from app.domain import INTERVALS, Group
 from app.index.draw import DrawOrder
 from app.index.recorded import Firings, Recording
-from app.index.recording import ROW_BITS, Int64
+from app.index.recording import ROW_BITS, Int64, UInt32
 from app.index.statistics import Runs, Statistics, rank_in_group
 from app.store.example_packing import ExampleBlock, first_peaks
 
 TOP = 20
 SAMPLE = 5  # of each interval, of silent and of contrast sentences
-POOL_BITS = 18
-POOL = 1 << POOL_BITS  # sentences, the first of the draw, among which contrasts are looked for
+POOL = 1 << (32 - ROW_BITS)  # sentences, the first of the draw, among which contrasts are looked for
 _WALK = 16  # candidates that a walk looks at first
 _WALKED = 1 << 22  # candidates of all features that are looked at at once
 _LIKELY = 24.0  # members of a group whose keys alone make them candidates: fewer than 5 of them are one in a million
@@ -29,13 +29,15 @@ class Choice:
     """What examples are chosen from.
 
     original: (n_windows,) whether a window is the first with its text; repeats count in statistics but are never shown.
-    holders: sorted, token id * 2^33 + place in the draw * 2^15 + position: in which of the POOL's sentences each token
-    stands, and where first.
+    tokens: those that stand in the POOL's sentences, ascending. holders: in which ones, and where first: place in the
+    draw * 2^15 + position; those of tokens[i] lie from bounds[i] to bounds[i + 1], ascending.
     """
 
     order: DrawOrder
     original: NDArray[np.bool_]
-    holders: NDArray[np.uint64]
+    tokens: UInt32
+    bounds: Int64
+    holders: UInt32
 
 
 @dataclass(frozen=True)
@@ -55,31 +57,49 @@ class _Chosen:
 
 def prepare(recording: Recording, order: DrawOrder) -> Choice:
     original = recording.is_original
-    holders = []
+    parts: list[_Holders] = []
     for chunk in recording.chunks:
         windows = chunk.window_of_row()
         places = order.place[windows]
         kept = recording.kept_rows(chunk) & original[windows] & (places < POOL)
-        keys = chunk.token_ids[kept].astype(np.uint64) << np.uint64(POOL_BITS + ROW_BITS)
+        keys = chunk.token_ids[kept].astype(np.uint64) << np.uint64(32)
         keys |= places[kept].astype(np.uint64) << np.uint64(ROW_BITS)
         keys |= chunk.position_of_row()[kept].astype(np.uint64)
         keys.sort()
         sentence = keys >> np.uint64(ROW_BITS)
-        holders.append(keys[np.concatenate([[True], sentence[1:] != sentence[:-1]])] if len(keys) else keys)
-    joined = _moved_together(holders)
-    joined.sort()
-    return Choice(order, original, joined)
+        keys = keys[np.flatnonzero(np.diff(sentence, prepend=~np.uint64(0)))]
+        tokens, counts = np.unique((keys >> np.uint64(32)).astype(np.uint32), return_counts=True)
+        parts.append(_Holders(tokens, counts, keys.astype(np.uint32)))
+    return Choice(order, original, *_by_token(parts))
 
 
-def _moved_together(parts: list[NDArray[np.uint64]]) -> NDArray[np.uint64]:
-    """The parts one after another, each let go once it is copied: all of them twice would be half a gigabyte."""
-    joined = np.empty(sum(map(len, parts)), np.uint64)
-    first = 0
-    for place, part in enumerate(parts):
-        joined[first : first + len(part)] = part
-        first += len(part)
-        parts[place] = part[:0].copy()
-    return joined
+@dataclass(frozen=True)
+class _Holders:
+    """Of a chunk, as in Choice; counts: how many each token has."""
+
+    tokens: UInt32
+    counts: Int64
+    holders: UInt32
+
+
+def _by_token(parts: list[_Holders]) -> tuple[UInt32, Int64, UInt32]:
+    """tokens, bounds and holders of all parts, each of which is let go once it is copied: they take most of it."""
+    tokens = np.unique(np.concatenate([np.zeros(0, np.uint32), *(part.tokens for part in parts)]))
+    counts = np.zeros(len(tokens), np.int64)
+    for part in parts:
+        counts[np.searchsorted(tokens, part.tokens)] += part.counts
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+    holders = np.empty(bounds[-1], np.uint32)
+    filled = bounds[:-1].copy()
+    while parts:
+        part = parts.pop()
+        own = np.searchsorted(tokens, part.tokens)
+        shift = filled[own] - (np.cumsum(part.counts) - part.counts)
+        holders[np.repeat(shift, part.counts) + np.arange(len(part.holders))] = part.holders
+        filled[own] += part.counts
+    for begin, end in pairwise(bounds.tolist()):
+        holders[begin:end].sort()
+    return tokens, bounds, holders
 
 
 def choose(
@@ -174,19 +194,23 @@ def _silent(choice: Choice, first: int, runs: Runs) -> _Chosen:
 def _contrast(choice: Choice, first: int, runs: Runs, statistics: Statistics) -> _Chosen:
     """Sentences that hold the token on which the feature fires most, its first place there being the peak."""
     features = np.flatnonzero(statistics.token_counts[:, 0])
-    token = statistics.token_ids[features, 0].astype(np.uint64) << np.uint64(POOL_BITS + ROW_BITS)
+    tokens = statistics.token_ids[features, 0]
     n_windows = max(len(choice.original), 1)
-    entries = choice.order.entries[first + features] * min(n_windows, POOL) // n_windows
-    begins = np.searchsorted(choice.holders, token)
-    ends = np.searchsorted(choice.holders, token + np.uint64(1 << (POOL_BITS + ROW_BITS)))
-    enters = np.searchsorted(choice.holders, token + (entries.astype(np.uint64) << np.uint64(ROW_BITS))) - begins
+    entries = choice.order.entries[first + features] * min(n_windows, POOL) // n_windows << ROW_BITS
+    begins = choice.bounds[np.searchsorted(choice.tokens, tokens)]
+    ends = choice.bounds[np.searchsorted(choice.tokens, tokens, side="right")]
+    enters = [
+        int(choice.holders[begin:end].searchsorted(entry))
+        for begin, end, entry in zip(begins.tolist(), ends.tolist(), entries.astype(np.uint32), strict=True)
+    ]
 
     def window(holder: Int64) -> Int64:
-        places = choice.holders[holder] >> np.uint64(ROW_BITS) & np.uint64(POOL - 1)
-        return choice.order.order[places.astype(np.int64)]
+        windows: Int64 = choice.order.order[choice.holders[holder] >> ROW_BITS]
+        return windows
 
-    found, ranks, holders = _walk(choice, runs, _Rings(features, begins, ends - begins, enters), window)
-    positions = (choice.holders[holders] & np.uint64((1 << ROW_BITS) - 1)).astype(np.int64)
+    rings = _Rings(features, begins, ends - begins, np.array(enters, np.int64))
+    found, ranks, holders = _walk(choice, runs, rings, window)
+    positions = (choice.holders[holders] & ((1 << ROW_BITS) - 1)).astype(np.int64)
     return _Chosen(Group.CONTRAST, found, ranks, window(holders), positions, np.full(len(found), -1))
 
 

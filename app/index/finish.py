@@ -47,7 +47,7 @@ def finish_build(
     checkpoints = Checkpoints(folder, identity, options.checkpoint_seconds)
     kept = _measure(options, reader, recording, order, checkpoints)
     writer = IndexWriter(database, new)
-    with Comparison(reader, checkpoints) as comparison, Behind() as behind:
+    with reader.within_memory(), Comparison(reader, checkpoints) as comparison, Behind() as behind:
         shown = np.flatnonzero(recording.is_original).tolist()
         behind.do(writer.add_sentences, recording.sentence_values(shown))
         reduced = reduce_firings(

@@ -13,6 +13,7 @@ from app.index.options import BuildOptions
 from app.index.pieces import WHOLE
 from app.index.recorded import Recording
 from app.index.shards import open_shards
+from app.memory import share_memory
 from app.store.database import Database
 from app.store.write import check_id_free
 
@@ -43,6 +44,7 @@ def merge_shards(
         checkpoint_seconds=checkpoint_seconds,
     )
     check_options(options)
+    share_memory()
     if not replacing:
         check_id_free(database, id)
     with only_build(work), database.only_build(id):

@@ -18,13 +18,6 @@ TILE = 1 << 25  # bytes of indicators that are unpacked at once: columns of a ti
 KEPT = 1 << 27  # bytes of indicators held unpacked; more are unpacked again for every block of features
 
 
-def unit_directions(decoder: Tensor) -> Tensor:
-    """(n_features, d) decoder rows, each of norm 1 (a zero row stays zero)."""
-    rows = decoder.float()
-    unit: Tensor = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-30)
-    return unit
-
-
 @torch.inference_mode()
 def encoder_cosines(sae: Sae) -> NDArray[np.float32]:
     """(n_features,) between encoder and decoder direction; NaN in a transcoder, where they lie in different spaces."""
@@ -39,24 +32,34 @@ def encoder_cosines(sae: Sae) -> NDArray[np.float32]:
     return cosines
 
 
-@torch.inference_mode()
-def direction_neighbors(unit: Tensor, first: int, last: int) -> tuple[Neighbors, Neighbors]:
-    """The most similar and the most opposite of features first to last - 1 by cosine, each itself left out."""
-    k = min(NEIGHBORS, len(unit) - 1)
-    found: list[list[Tensor]] = [[], [], [], []]
-    step = max(1, _HELD // len(unit))
-    for begin in range(first, last, step):
-        end = min(begin + step, last)
-        cosines = unit[begin:end] @ unit.T
-        own = (torch.arange(end - begin), torch.arange(begin, end))
-        cosines[own] = -torch.inf
-        high, similar = largest(cosines, k)
-        cosines[own] = torch.inf
-        low, opposite = largest(cosines.neg_(), k)
-        for place, part in enumerate((high.clamp(-1, 1), similar, low.neg().clamp(-1, 1), opposite)):
-            found[place].append(part.cpu())
-    above, alike, below, unlike = (torch.cat(parts).numpy() for parts in found)
-    return Neighbors(alike, above), Neighbors(unlike, below)
+class Decoder:
+    """Decoder rows and what makes each one of norm 1 (a zero row stays zero): a unit copy would be as large again."""
+
+    def __init__(self, rows: Tensor) -> None:
+        self.rows = rows.float()
+        self.norms = self.rows.norm(dim=1)
+        self.scales = self.norms.clamp(min=1e-30).reciprocal()
+
+    @torch.inference_mode()
+    def neighbors(self, first: int, last: int) -> tuple[Neighbors, Neighbors]:
+        """The most similar and the most opposite of features first to last - 1 by cosine, each itself left out."""
+        n_features = len(self.rows)
+        k = min(NEIGHBORS, n_features - 1)
+        found: list[list[Tensor]] = [[], [], [], []]
+        step = max(1, _HELD // n_features)
+        for begin in range(first, last, step):
+            end = min(begin + step, last)
+            unit = self.rows[begin:end] * self.scales[begin:end, None]
+            cosines = (unit @ self.rows.T).mul_(self.scales)
+            own = (torch.arange(end - begin), torch.arange(begin, end))
+            cosines[own] = -torch.inf
+            high, similar = largest(cosines, k)
+            cosines[own] = torch.inf
+            low, opposite = largest(cosines.neg_(), k)
+            for place, part in enumerate((high.clamp(-1, 1), similar, low.neg().clamp(-1, 1), opposite)):
+                found[place].append(part.cpu())
+        above, alike, below, unlike = (torch.cat(parts).numpy() for parts in found)
+        return Neighbors(alike, above), Neighbors(unlike, below)
 
 
 class CoActivation:

@@ -1,11 +1,11 @@
 """Reducing a recording, a block of features after another: statistics and examples."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -63,8 +63,8 @@ def reduce_firings(
     choice = prepare(recording, order)
     corpus = describe_corpus(recording)
     coactivation = CoActivation(recording.n_features, recording.n_windows, device)
-    found: list[Statistics] = []
-    around: list[Surroundings] = []
+    found: _Gathered[Statistics] = _Gathered(Statistics, recording.n_features)
+    around: _Gathered[Surroundings] = _Gathered(Surroundings, recording.n_features)
     blocks = recording.blocks(block_firings)
     with progress(recording.n_features, "Reducing", " features") as bar, ThreadPoolExecutor(THREADS) as pool:
         waiting: deque[tuple[Block, Future[ReducedBlock]]] = deque()
@@ -76,12 +76,12 @@ def reduce_firings(
             if i >= THREADS:
                 block, future = waiting.popleft()
                 reduced = future.result()
-                found.append(reduced.statistics)
-                around.append(reduced.surroundings)
+                found.add(block.first, block.last, reduced.statistics)
+                around.add(block.first, block.last, reduced.surroundings)
                 coactivation.add(block.first, reduced.fires)
                 keep(reduced.examples)
                 bar.update(block.last - block.first)
-    return Reduced(_joined(Statistics, found), _joined(Surroundings, around), corpus, coactivation)
+    return Reduced(found.whole(), around.whole(), corpus, coactivation)
 
 
 def _reduce(
@@ -98,6 +98,21 @@ def _reduce(
     )
 
 
-def _joined(kind: type[T], parts: Sequence[T]) -> T:
-    """The arrays of features of all parts, one after another."""
-    return kind(**{one.name: np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(kind)})
+class _Gathered(Generic[T]):
+    """The arrays of all features, filled block by block: gathered at the end they would be there twice."""
+
+    def __init__(self, kind: type[T], n_features: int) -> None:
+        self._kind: type[T] = kind
+        self._n_features = n_features
+        self._arrays: dict[str, NDArray[Any]] = {}
+
+    def add(self, first: int, last: int, part: T) -> None:
+        for one in fields(self._kind):
+            of_block: NDArray[Any] = getattr(part, one.name)
+            if one.name not in self._arrays:
+                self._arrays[one.name] = np.zeros((self._n_features, *of_block.shape[1:]), of_block.dtype)
+            self._arrays[one.name][first:last] = of_block
+
+    def whole(self) -> T:
+        gathered: T = self._kind(**self._arrays)
+        return gathered

@@ -76,7 +76,11 @@ class ExampleBlock:
     def strongest(self) -> "StrongestExamples":
         """Of the first group, which is the strongest."""
         top = self.groups == 0
-        return StrongestExamples(self.sentences[top], self.features[top], self.ranks[top])
+        return StrongestExamples(
+            self.sentences[top].astype(np.uint32),
+            self.features[top].astype(np.uint32),
+            self.ranks[top].astype(np.uint16),
+        )
 
 
 @dataclass(frozen=True)
@@ -95,28 +99,29 @@ class StrongestExamples:
 
     def by_sentence(self) -> Iterator[tuple[int, bytes]]:
         """Each sentence with its features (see blobs.unpack_ascending): by its best rank, then by number."""
+        if len(self.sentences) == 0:
+            return iter(())
         order = np.lexsort((self.features, self.sentences))
-        if len(order) == 0:
-            return
-        sentences, features = self.sentences[order], self.features[order].astype(np.int64)
+        sentences = self.sentences[order]
         begins = np.flatnonzero(np.concatenate([[True], sentences[1:] != sentences[:-1]]))
+        numbers = sentences[begins]
         best = np.minimum.reduceat(self.ranks[order], begins)
+        features = self.features[order].astype(np.int64)
         steps = np.diff(features, prepend=0)
         steps[begins] = features[begins]
         packed, ends = _packed_lengths(steps)
-        bounds = np.concatenate([[0], ends])[np.append(begins, len(order))].tolist()
-        numbers = sentences[begins].tolist()
-        for i in np.lexsort((sentences[begins], best)).tolist():
-            yield numbers[i], packed[bounds[i] : bounds[i + 1]]
+        bounds = np.concatenate([[0], ends])[np.append(begins, len(order))]
+        # Not a generator, which would hold all of the above while its millions are stored.
+        ranked = np.lexsort((numbers, best)).tolist()
+        return ((int(numbers[i]), packed[bounds[i] : bounds[i + 1]]) for i in ranked)
 
 
 def joined(parts: Sequence[StrongestExamples]) -> StrongestExamples:
-    none = np.zeros(0, np.int64)
-    return StrongestExamples(
-        np.concatenate([none, *(part.sentences for part in parts)]),
-        np.concatenate([none, *(part.features for part in parts)]),
-        np.concatenate([none, *(part.ranks for part in parts)]),
-    )
+    """All of them, in numbers as short as theirs: there are twenty for each feature."""
+    if not parts:
+        return StrongestExamples.of([])
+    columns = [(part.sentences, part.features, part.ranks) for part in parts]
+    return StrongestExamples(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 def first_peaks(values: NDArray[np.float32], positions: Ints, lengths: Ints) -> Ints:

@@ -64,8 +64,8 @@ def note_topics(
 def find_topics(sentences: Iterable[tuple[int, Mapping[str, Any]]], strongest: "StrongestExamples") -> Topics:
     """sentences: number and metadata of each, ascending. Of equally frequent values the rarer in the corpus is it."""
     known, columns, n_sentences = _codes(sentences)
-    n_features = int(strongest.features.max(initial=-1)) + 1
     features = strongest.features.astype(np.int64)
+    n_features = int(features.max(initial=-1)) + 1
     of = np.bincount(features, minlength=n_features)
     pairs, counts, bases = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
     n_codes = max(len(known), 1)
