@@ -6,7 +6,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-GAP = 0.006  # seconds between two answers, while somebody browses
+# Between two answers while somebody browses, so many times as long as the first took, on a slow machine as on a fast
+# one; within these seconds: a page is begun in the first, and made in the last.
+ROOM, LEAST_GAP, MOST_GAP = 3, 0.006, 0.03
 BROWSES = 0.25  # seconds that somebody is taken to browse after having asked for something: a page and its parts
 
 
@@ -32,14 +34,20 @@ class Turn:
     def taken(self) -> Iterator[None]:
         """Around the making of one answer, in a thread."""
         self._taken.acquire()
+        began = time.monotonic()
         try:
             yield
         finally:
-            self._give_on()
+            self._give_on(time.monotonic() - began)
 
-    def _give_on(self) -> None:
+    def _give_on(self, took: float) -> None:
         if self._loop is not None and time.monotonic() < self._browsed + BROWSES:
             with suppress(RuntimeError):  # the server has stopped
-                self._loop.call_soon_threadsafe(self._loop.call_later, GAP, self._taken.release)
+                self._loop.call_soon_threadsafe(self._loop.call_later, gap_after(took), self._taken.release)
                 return
         self._taken.release()
+
+
+def gap_after(took: float) -> float:
+    """Seconds until the next answer is begun, after one that took so many."""
+    return min(max(ROOM * took, LEAST_GAP), MOST_GAP)

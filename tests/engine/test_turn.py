@@ -5,12 +5,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from app.engine.turn import GAP, Turn
+from app.engine.turn import LEAST_GAP, MOST_GAP, ROOM, Turn, gap_after
 
 ANSWERS = 10
 
 
-def seconds_for_answers(browses: bool) -> float:
+def seconds_for_answers(browses: bool, n: int = ANSWERS, each: float = 0) -> float:
     """In threads, beside a loop that runs: in a thread too, since browser tests leave one running in the main one."""
     turn = Turn()
     making, at_once = 0, 0
@@ -20,6 +20,7 @@ def seconds_for_answers(browses: bool) -> float:
         with turn.taken():
             making += 1
             at_once = max(at_once, making)
+            time.sleep(each)
             making -= 1
 
     async def ask() -> float:
@@ -27,7 +28,7 @@ def seconds_for_answers(browses: bool) -> float:
         if browses:
             turn.leave_room()
         began = time.monotonic()
-        await asyncio.gather(*(asyncio.to_thread(answer) for _ in range(ANSWERS)))
+        await asyncio.gather(*(asyncio.to_thread(answer) for _ in range(n)))
         return time.monotonic() - began
 
     with ThreadPoolExecutor(1) as pool:
@@ -37,7 +38,15 @@ def seconds_for_answers(browses: bool) -> float:
 
 
 def test_answers_leave_room_while_somebody_browses() -> None:
-    assert seconds_for_answers(browses=True) >= (ANSWERS - 1) * GAP
+    assert seconds_for_answers(browses=True) >= (ANSWERS - 1) * LEAST_GAP
+
+
+def test_answers_that_take_longer_leave_more_room_up_to_what_a_page_needs() -> None:
+    assert gap_after(0) == LEAST_GAP
+    assert gap_after(LEAST_GAP) == ROOM * LEAST_GAP
+    assert gap_after(MOST_GAP) == MOST_GAP
+    each = 0.005
+    assert seconds_for_answers(browses=True, n=4, each=each) >= 3 * (each + gap_after(each))
 
 
 def test_without_a_loop_or_after_it_the_turn_goes_on() -> None:
