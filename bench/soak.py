@@ -3,8 +3,9 @@
 python -m bench.soak [--minutes 10] [--clients 8] [--db featurescope.db]
 
 Clients draw from activations, steering (some leave in the middle), attribution, finding by examples, pages, and bodies
-that are no good, over the bundled demo. The last line is JSON: resident memory in MB after a first minute and at the
-end, their ratio, and answers by status. Only 200, 204, 422 and 503 may occur.
+that are no good, over the bundled demo. The last line is JSON: memory in MB after a first minute and at the end, their
+ratio, and answers by status. Only 200, 204, 422 and 503 may occur. Memory is that of the server and of its models'
+process without pages of mapped files: each connection maps the database, and its pages would be counted for each.
 """
 
 import argparse
@@ -62,7 +63,7 @@ def soak(database: Path, seconds: float, clients: int) -> dict[str, object]:
         memory: list[float] = []
         while time.monotonic() < until:
             time.sleep(min(5.0, settled))
-            memory.append(resident_mb(server.pid))
+            memory.append(taken_mb(server.pid))
             print(f"{seconds - (until - time.monotonic()):6.0f} s  {memory[-1]:8.1f} MB  {dict(answers)}", flush=True)
         for thread in threads:
             thread.join()
@@ -145,15 +146,15 @@ def text(draw: random.Random) -> str:
     return " ".join(draw.choices(COMMON, k=draw.randint(4, 60)))
 
 
-def resident_mb(pid: int) -> float:
+def taken_mb(pid: int) -> float:
     """Of the server and of the process that runs its models."""
     children = [one for file in Path(f"/proc/{pid}/task").glob("*/children") for one in file.read_text().split()]
-    return sum(_resident_kb(one) for one in (str(pid), *children)) / 1024
+    return sum(_taken_kb(one) for one in (str(pid), *children)) / 1024
 
 
-def _resident_kb(pid: str) -> int:
+def _taken_kb(pid: str) -> int:
     fields = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in fields if line.startswith("VmRSS")).split()[1])
+    return int(next(line for line in fields if line.startswith("RssAnon")).split()[1])
 
 
 if __name__ == "__main__":
