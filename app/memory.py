@@ -4,7 +4,12 @@ import ctypes
 import gc
 from contextlib import suppress
 
-ARENA_MAX, ARENAS = -8, 2  # M_ARENA_MAX of glibc's malloc.h, and how many
+# Of glibc's malloc.h, and what they are set to.
+ARENA_MAX, ARENAS = -8, 2
+MMAP_THRESHOLD, LARGE = -3, 4_000_000  # bytes
+TRIM_THRESHOLD, ON_TOP = -1, 32_000_000  # bytes
+
+_OTHER_LIBRARY = (AttributeError, OSError, TypeError)  # a C library that has no such thing
 
 
 def keep_for_good() -> None:
@@ -29,5 +34,23 @@ def share_memory() -> None:
     """Between the threads: glibc gives each an arena of its own, up to 8 a processor, and keeps what one thread frees
     there from the others. Requests go from thread to thread, and so do a build's blocks, so that memory would grow for
     as long as they come."""
-    with suppress(AttributeError, OSError, TypeError):  # another C library, which has no such thing
-        ctypes.CDLL(None).mallopt(ARENA_MAX, ARENAS)
+    _set(ARENA_MAX, ARENAS)
+
+
+def keep_large_apart() -> None:
+    """What is LARGE comes from the system by itself, and goes back when it is freed. glibc would raise that bound to
+    whatever was freed so far, up to 32 MB; then activations of every size share one heap, of which less and less can be
+    given back: not for a build, whose large blocks come and go all the time."""
+    _set(MMAP_THRESHOLD, LARGE)
+    _set(TRIM_THRESHOLD, ON_TOP)
+
+
+def give_back_memory() -> None:
+    """To the system, what glibc keeps of what was freed: after a batch of long texts that is as much as it took."""
+    with suppress(*_OTHER_LIBRARY):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _set(name: int, value: int) -> None:
+    with suppress(*_OTHER_LIBRARY):
+        ctypes.CDLL(None).mallopt(name, value)

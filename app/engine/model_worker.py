@@ -10,6 +10,7 @@ import pickle
 import signal
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,10 +19,11 @@ from app.engine.line import LENGTH_BYTES, Call, End, Line
 from app.engine.live_work import LiveWork
 from app.engine.patience import Patience
 from app.errors import FeaturescopeError
-from app.memory import share_memory
+from app.memory import give_back_memory, keep_large_apart, share_memory
 
 # Above the server's own in niceness, so that pages are made first while both want the processor.
 NICENESS = 3
+GIVES_BACK = 5.0  # seconds after a call's end until memory is given back: for all that ended meanwhile
 
 
 class CallPatience(Patience):
@@ -42,23 +44,39 @@ def main() -> None:
     with suppress(AttributeError, OSError):  # another system, or one that forbids it
         os.nice(NICENESS)
     share_memory()
+    keep_large_apart()
     server = socket.socket(fileno=0)
     n_bytes = int.from_bytes(server.recv(LENGTH_BYTES, socket.MSG_WAITALL))
     settings = pickle.loads(server.recv(n_bytes, socket.MSG_WAITALL))  # noqa: S301  # from whoever started this process
     work = LiveWork(settings)
+    called = threading.Event()
+    threading.Thread(target=give_back, args=(called,), daemon=True).start()
     while True:
         _, ends, _, _ = socket.recv_fds(server, 1, 1)
         if not ends:
             os._exit(0)  # torch's thread may be in the middle of a step
         line = Line(socket.socket(fileno=ends[0]))
-        threading.Thread(target=answer, args=(line, work), daemon=True).start()
+        threading.Thread(target=answer, args=(line, work, called), daemon=True).start()
 
 
-def answer(line: Line, work: LiveWork) -> None:
+def give_back(called: threading.Event) -> None:
+    """What was freed is kept by glibc, as much as was ever used at once: memory would creep up while calls come."""
+    while True:
+        called.wait()
+        called.clear()
+        time.sleep(GIVES_BACK)
+        give_back_memory()
+
+
+def answer(line: Line, work: LiveWork, called: threading.Event) -> None:
     """One call after another, until the server hangs up."""
     with suppress(EOFError, OSError):
         while True:
-            _answer(line, line.receive(), work)
+            call = line.receive()
+            try:
+                _answer(line, call, work)
+            finally:
+                called.set()
     line.close()
 
 

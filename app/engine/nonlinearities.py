@@ -67,7 +67,7 @@ class GroupMax:
     k: int
 
     def __call__(self, p: Tensor) -> Tensor:
-        groups = p.view(len(p), self.k, -1)
+        groups = p.view(len(p), self.k, p.shape[1] // self.k)  # -1 cannot be told of no tokens
         values, places = groups.max(dim=2, keepdim=True)
         return torch.zeros_like(groups).scatter_(2, places, values.relu_()).flatten(1)
 

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-# Between two answers while somebody browses, so many times as long as the first took, on a slow machine as on a fast
-# one; within these seconds: a page is begun in the first, and made in the last.
+# Between two answers while somebody browses: so many times as long as the first took, on a slow machine as on a fast
+# one. The least, in seconds, is enough for a page to be begun, the most for a page to be made.
 ROOM, LEAST_GAP, MOST_GAP = 3, 0.006, 0.03
+SOON = 0.5  # seconds, shared as gaps by the answers that wait: each of them holds a thread
 BROWSES = 0.25  # seconds that somebody is taken to browse after having asked for something: a page and its parts
 
 
@@ -19,6 +20,8 @@ class Turn:
 
     def __init__(self) -> None:
         self._taken = threading.Lock()
+        self._n_waiting = 0
+        self._counting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._browsed = -BROWSES
 
@@ -33,7 +36,9 @@ class Turn:
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Around the making of one answer, in a thread."""
+        self._count(1)
         self._taken.acquire()
+        self._count(-1)
         began = time.monotonic()
         try:
             yield
@@ -43,11 +48,17 @@ class Turn:
     def _give_on(self, took: float) -> None:
         if self._loop is not None and time.monotonic() < self._browsed + BROWSES:
             with suppress(RuntimeError):  # the server has stopped
-                self._loop.call_soon_threadsafe(self._loop.call_later, gap_after(took), self._taken.release)
+                self._loop.call_soon_threadsafe(
+                    self._loop.call_later, gap_after(took, self._n_waiting), self._taken.release
+                )
                 return
         self._taken.release()
 
+    def _count(self, one: int) -> None:
+        with self._counting:
+            self._n_waiting += one
 
-def gap_after(took: float) -> float:
+
+def gap_after(took: float, n_waiting: int) -> float:
     """Seconds until the next answer is begun, after one that took so many."""
-    return min(max(ROOM * took, LEAST_GAP), MOST_GAP)
+    return max(min(ROOM * took, MOST_GAP, SOON / max(n_waiting, 1)), LEAST_GAP)

@@ -57,6 +57,9 @@ class BatchSize:
             say(f"The device's memory is too small for that batch; going on with --batch-tokens {tokens}.")
 
 
+REMEDY = "give --dtype bfloat16, a smaller --context, or another --device"
+
+
 class Batches:
     """Computes batches in threads of its own, in which torch uses one thread each.
 
@@ -97,7 +100,7 @@ class Batches:
             return [_computed(reader, chunk, batch, self._with_norms)]
         except torch.OutOfMemoryError:
             if len(batch) == 1 or most <= LEAST_POSITIONS:  # a smaller one is padded to as many
-                with reader.within_memory():
+                with reader.within_memory("the smallest batch", REMEDY):
                     raise
         finally:
             self._readers.put(reader)

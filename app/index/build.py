@@ -124,7 +124,8 @@ def _recorded(options: BuildOptions, work: Path) -> tuple[Reader, dict[str, Json
         files.append(keep_standard_input(work, options.input_kind))
     reader = make_reader(options, *load(options))
     if not options.force:
-        with reader.within_memory():
+        remedy = "give --dtype bfloat16, a smaller --context, another --device, or --force to go without it"
+        with reader.within_memory("the check before the build", remedy):
             stop_where_unfit(reader, files, options.text_column)
     identity = build_identity(options, reader, files)
     _record(options, reader, files, work / "recording", identity)

@@ -69,21 +69,21 @@ def prepare(recording: Recording, order: DrawOrder) -> Choice:
         sentence = keys >> np.uint64(ROW_BITS)
         keys = keys[np.flatnonzero(np.diff(sentence, prepend=~np.uint64(0)))]
         tokens, counts = np.unique((keys >> np.uint64(32)).astype(np.uint32), return_counts=True)
-        parts.append(_Holders(tokens, counts, keys.astype(np.uint32)))
+        parts.append(_Holders(tokens, counts.astype(np.uint16), keys.astype(np.uint32)))
     return Choice(order, original, *_by_token(parts))
 
 
 @dataclass(frozen=True)
 class _Holders:
-    """Of a chunk, as in Choice; counts: how many each token has."""
+    """Of a chunk, as in Choice; counts: how many each token has, a chunk's rows at most."""
 
     tokens: UInt32
-    counts: Int64
+    counts: NDArray[np.uint16]
     holders: UInt32
 
 
 def _by_token(parts: list[_Holders]) -> tuple[UInt32, Int64, UInt32]:
-    """tokens, bounds and holders of all parts, each of which is let go once it is copied: they take most of it."""
+    """tokens, bounds and holders of all parts, each of which is let go once it is copied."""
     tokens = np.unique(np.concatenate([np.zeros(0, np.uint32), *(part.tokens for part in parts)]))
     counts = np.zeros(len(tokens), np.int64)
     for part in parts:
@@ -93,10 +93,10 @@ def _by_token(parts: list[_Holders]) -> tuple[UInt32, Int64, UInt32]:
     filled = bounds[:-1].copy()
     while parts:
         part = parts.pop()
-        own = np.searchsorted(tokens, part.tokens)
-        shift = filled[own] - (np.cumsum(part.counts) - part.counts)
-        holders[np.repeat(shift, part.counts) + np.arange(len(part.holders))] = part.holders
-        filled[own] += part.counts
+        own, n = np.searchsorted(tokens, part.tokens), part.counts.astype(np.int64)
+        shift = filled[own] - (np.cumsum(n) - n)
+        holders[np.repeat(shift, n) + np.arange(len(part.holders))] = part.holders
+        filled[own] += n
     for begin, end in pairwise(bounds.tolist()):
         holders[begin:end].sort()
     return tokens, bounds, holders

@@ -29,6 +29,7 @@ from app.store.write import IndexWriter
 from app.version import VERSION
 
 DENSE = 0.1
+REMEDY = "free some of it and repeat the command: what is recorded and computed so far stays"
 
 
 def finish_build(
@@ -47,7 +48,11 @@ def finish_build(
     checkpoints = Checkpoints(folder, identity, options.checkpoint_seconds)
     kept = _measure(options, reader, recording, order, checkpoints)
     writer = IndexWriter(database, new)
-    with reader.within_memory(), Comparison(reader, checkpoints) as comparison, Behind() as behind:
+    with (
+        reader.within_memory("reducing and comparing features", REMEDY),
+        Comparison(reader, checkpoints) as comparison,
+        Behind() as behind,
+    ):
         shown = np.flatnonzero(recording.is_original).tolist()
         behind.do(writer.add_sentences, recording.sentence_values(shown))
         reduced = reduce_firings(

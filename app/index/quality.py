@@ -15,6 +15,7 @@ from app.index.checkpoints import Checkpoints
 from app.index.reader import Reader
 
 BATCH = 16  # sentences
+REMEDY = "free some of it and repeat the command, which goes on; or begin anew with --restart and --quality-tokens 0"
 LOGITS = 1 << 28  # of a batch's full forward, 1 GB: a token has as many as the vocabulary has words
 
 
@@ -51,8 +52,10 @@ def measure(reader: Reader, texts: Iterable[str], checkpoints: Checkpoints) -> K
     """
     special = torch.tensor(sorted(set(reader.model.tokenizer.all_special_ids)), device=reader.model.device)
     x, moments, losses = np.zeros(reader.sae.d_out), np.zeros(3), np.zeros(3)
-    for number, some in enumerate(_batches(reader, texts)):
-        sums = checkpoints.once(QualitySums, number, number + 1, partial(_summed, reader, some, special))
+    end = 0
+    for some in _batches(reader, texts):
+        begin, end = end, end + len(some)
+        sums = checkpoints.once(QualitySums, begin, end, partial(_summed, reader, some, special))
         x += sums.x
         moments += sums.moments
         losses += sums.losses
@@ -67,13 +70,18 @@ def measure(reader: Reader, texts: Iterable[str], checkpoints: Checkpoints) -> K
 
 
 def _batches(reader: Reader, texts: Iterable[str]) -> Iterator[list[Window]]:
-    n = max(1, min(BATCH, LOGITS // (reader.context * reader.model.n_vocabulary)))
+    n_logits = reader.model.n_vocabulary if reader.model.has_logits else 0
     some: list[Window] = []
+    longest = 0
     for text in texts:
-        some += [window for window in reader.windows(text)[:1] if window.token_ids]
-        if len(some) >= n:
-            yield some
-            some = []
+        for window in reader.windows(text)[:1]:
+            if not window.token_ids:
+                continue
+            longest = max(longest, len(window.token_ids) + len(reader.bos))
+            if len(some) == BATCH or (some and (len(some) + 1) * longest * n_logits > LOGITS):
+                yield some
+                some, longest = [], len(window.token_ids) + len(reader.bos)
+            some.append(window)
     if some:
         yield some
 
@@ -84,7 +92,7 @@ def _summed(reader: Reader, some: Sequence[Window], special: Tensor) -> QualityS
         return _sums(reader, some, special)
     except torch.OutOfMemoryError:
         if len(some) == 1:
-            with reader.within_memory():
+            with reader.within_memory("a whole forward of one sentence", REMEDY):
                 raise
     half = len(some) // 2
     one, other = _summed(reader, some[:half], special), _summed(reader, some[half:], special)

@@ -82,12 +82,10 @@ class Reader:
         return self.model.capture(fed.to(device, non_blocking=True), mask.to(device), self.hook)
 
     @contextmanager
-    def within_memory(self) -> Iterator[None]:
+    def within_memory(self, doing: str, remedy: str) -> Iterator[None]:
         """Around what cannot be done in smaller steps. Raises Invalid where the device's memory is too small for it."""
         try:
             yield
         except torch.OutOfMemoryError as error:
-            raise Invalid(
-                f"The memory of {self.model.device} is too small for {self.model.name} and the SAE over the smallest "
-                "batch; give --dtype bfloat16, a smaller --context, or another --device."
-            ) from error
+            of = f"{self.model.name} and the SAE"
+            raise Invalid(f"The memory of {self.model.device} is too small for {doing} with {of}; {remedy}.") from error

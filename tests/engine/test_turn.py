@@ -5,7 +5,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from app.engine.turn import LEAST_GAP, MOST_GAP, ROOM, Turn, gap_after
+from app.engine.turn import LEAST_GAP, MOST_GAP, ROOM, SOON, Turn, gap_after
 
 ANSWERS = 10
 
@@ -42,11 +42,16 @@ def test_answers_leave_room_while_somebody_browses() -> None:
 
 
 def test_answers_that_take_longer_leave_more_room_up_to_what_a_page_needs() -> None:
-    assert gap_after(0) == LEAST_GAP
-    assert gap_after(LEAST_GAP) == ROOM * LEAST_GAP
-    assert gap_after(MOST_GAP) == MOST_GAP
+    assert gap_after(0, 1) == LEAST_GAP
+    assert gap_after(LEAST_GAP, 1) == ROOM * LEAST_GAP
+    assert gap_after(MOST_GAP, 1) == MOST_GAP
     each = 0.005
-    assert seconds_for_answers(browses=True, n=4, each=each) >= 3 * (each + gap_after(each))
+    assert seconds_for_answers(browses=True, n=4, each=each) >= 3 * (each + gap_after(each, 1))
+
+
+def test_the_more_answers_wait_the_less_room_is_left() -> None:
+    assert gap_after(MOST_GAP, 25) == SOON / 25
+    assert gap_after(MOST_GAP, 1000) == LEAST_GAP
 
 
 def test_without_a_loop_or_after_it_the_turn_goes_on() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from app.domain import Group
 from app.engine.tokens import Window
+from app.index import examples
 from app.index.checkpoints import Checkpoints
 from app.index.corpus import Record
 from app.index.draw import DrawOrder
@@ -109,16 +111,16 @@ def reduced(recording: Recording, seed: int, block_firings: int = 1_000_000) -> 
             found = reduce_firings(
                 recording, order, torch.device("cpu"), blocks.append, NoBar, checkpoints, block_firings
             )
-    examples: Examples = {}
+    shown_of: Examples = {}
     for block in blocks:
         for feature, packed in block.rows():
             own = PackedExamples(packed)
             for i in range(len(own.sentences)):
                 shown = own.example(i)
                 peak = -1 if shown.peak is None else shown.peak
-                group = examples.setdefault((feature, GROUPS[own.group_of(i)]), [])
+                group = shown_of.setdefault((feature, GROUPS[own.group_of(i)]), [])
                 group.append((shown.sentence, peak, list(shown.activations.items())))
-    return found, examples, order
+    return found, shown_of, order
 
 
 @contextmanager
@@ -141,7 +143,7 @@ def test_every_number_is_that_of_plain_loops(
     with folder() as work:
         write(work, lines, sizes)
         recording = Recording([part_of_folder(work)], len(lines[0].acts[0]), drop_repeats)
-        result, examples, order = reduced(recording, seed, block_firings)
+        result, shown_of, order = reduced(recording, seed, block_firings)
     statistics = result.statistics
     every = [find(lines, f, order, drop_repeats) for f in range(recording.n_features)]
     texts = [line.text for line in lines]
@@ -162,7 +164,7 @@ def test_every_number_is_that_of_plain_loops(
             assert statistics.interval_tokens[f].tolist() == expected.interval_tokens
             assert statistics.interval_sentences[f].tolist() == expected.interval_sentences
         for group, shown in expected.examples.items():
-            found = examples.get((f, group), [])
+            found = shown_of.get((f, group), [])
             assert [(sentence, peak) for sentence, peak, _ in found] == [(one.sentence, one.peak) for one in shown]
             for (_, _, firings), one in zip(found, shown, strict=True):
                 assert [position for position, _ in firings] == [position for position, _ in one.firings]
@@ -171,6 +173,32 @@ def test_every_number_is_that_of_plain_loops(
         together = zip(near.features[f].tolist(), near.values[f].tolist(), strict=True)
         shares = [(other, pytest.approx(share, rel=1e-6)) for other, share in coactive(every, f)]
         assert [(other, share) for other, share in together if share > 0] == shares
+
+
+def test_contrasts_of_a_large_corpus_come_from_the_first_of_the_draw() -> None:
+    pool, n_shown, n_features = 30, 5, 12
+    random = Random(0)
+    lines = []
+    for number in range(90):
+        ids = [random.randrange(N_VOCABULARY) for _ in range(6)]
+        acts = [[1.0 if random.random() < 0.05 else 0.0 for _ in range(n_features)] for _ in ids]
+        lines.append(Line(number % 80, list(ids), acts))
+    with folder() as work, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(examples, "POOL", pool)
+        write(work, lines, [2])
+        _, shown, order = reduced(Recording([part_of_folder(work)], n_features), seed=0)
+    texts = [line.text for line in lines]
+    places = order.place.tolist()
+    drawn = [n for n in range(len(lines)) if texts.index(texts[n]) == n and places[n] < pool]
+    for f in range(n_features):
+        found = find(lines, f, order, False)
+        favourite = found.top_tokens[0][0]
+        enters = int(order.entries[f]) * min(len(lines), pool) // len(lines)
+        holding = [n for n in drawn if n not in found.peaks and favourite in lines[n].ids]
+        assert len(holding) > n_shown
+        holding.sort(key=lambda n: (places[n] < enters, places[n]))
+        expected = [(one, lines[one].ids.index(favourite), []) for one in holding[:n_shown]]
+        assert shown.get((f, Group.CONTRAST), []) == expected
 
 
 @settings(deadline=None, max_examples=20)
