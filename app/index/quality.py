@@ -15,7 +15,7 @@ from app.index.checkpoints import Checkpoints
 from app.index.reader import Reader
 
 BATCH = 16  # sentences
-REMEDY = "free some of it and repeat the command, which goes on; or begin anew with --restart and --quality-tokens 0"
+REMEDY = "free some of it and repeat the command, or repeat it with --quality-tokens 0: either goes on"
 LOGITS = 1 << 28  # of a batch's full forward, 1 GB: a token has as many as the vocabulary has words
 
 
