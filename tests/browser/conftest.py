@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from app.index.build import build_index
 from app.index.options import BuildOptions
@@ -40,6 +40,8 @@ def browser() -> Iterator[Browser]:
         found = chromium()
         if found is None:  # `make test` needs no browser; one that is there must start
             pytest.skip("no Chromium is installed here")
+        # Every `expect`: whichever test is first to run a text waits for the model, half a minute on a slow machine.
+        expect.set_options(timeout=4 * PATIENCE)
         started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield started
         started.close()
