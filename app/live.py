@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class ModelUse:
-    """What the process that runs the models holds, and what it has run since it began.
+    """What the processes that run models hold, and what they have run since they began.
 
     n_bytes: of the weights that are loaded; n_windows: of texts; n_batches: forwards that these took together
     """

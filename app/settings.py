@@ -42,6 +42,10 @@ class Settings:
     # Threads of torch on the processor; 0: one fewer than there are processors, so that one is left to serve pages, and
     # all of them for a long step (a large model's batch).
     threads: int = 0
+    # Processes that run models. The first runs all of them; the others begin while many ask at once for a small model's
+    # activations, take a share of these, and end when that is over (1: none). Each takes torch once more (300 MB), and
+    # of weights at most an eighth of `memory`. There are never more of them than processors.
+    model_processes: int = 2
     # Load the models of every dictionary at start, instead of when the first text comes.
     warm: bool = False
     # Live requests that may be at the model, waiting or worked on, before the server answers 503.

@@ -1,16 +1,16 @@
 """How fast the live side answers, against the bare computation, alone and for 32 clients at once.
 
-python -m bench.live [--only large demo] [--threads N]
+python -m bench.live [--only large demo] [--threads N] [--processes N]
 
 `large` is a GPT-2 small with seeded weights and an SAE of 24,576 features at block 8; `demo` is the bundled pair.
 A real server is started for each. ratio: the median of one call with a text of 32 tokens over the median of the bare
 forward up to the hook and encode of the same text, in turns within this run (extra_ms: their difference). speedup_32:
-calls a second with 32 clients, all in one other process, over calls a second of one of them, both while nobody browses;
-possible_32: how much faster the bare computation, here, takes 32 texts as one batch (a large model's on every
-processor) than one by one: all that batching could give if the server took no time. page_ratio: the 95th percentile of
-a feature page's time under those 32 clients over the same at rest. steer_ratio, clamp_ratio: steered tokens a second
-(base and steered text together), by adding and by clamping, over those of transformers' generate. The last
-line is JSON.
+calls a second with 32 clients, all in one other process, that have been asking for 20 s (in which a small model's
+second process loads), over calls a second of one of them, both while nobody browses; possible_32: how much faster the
+bare computation, here, takes 32 texts as one batch (a large model's on every processor) than one by one: all that
+batching in one process could give if the server took no time. page_ratio: the 95th percentile of a feature page's time
+under those 32 clients over the same at rest. steer_ratio, clamp_ratio: steered tokens a second (base and steered text
+together), by adding and by clamping, over those of transformers' generate. The last line is JSON.
 """
 
 import argparse
@@ -54,6 +54,7 @@ TOKENS = 32
 ALONE = 40  # calls one after another
 CLIENTS = 32
 EACH = 10  # calls of each client
+SETTLES = 20.0  # seconds of load before it is measured: a small model's second process loads meanwhile
 CLIENTS_START = 0.5  # seconds until their process asks
 PAGES = 60
 NEW_TOKENS = 48
@@ -81,19 +82,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=["large", "demo"], default=["large", "demo"])
     parser.add_argument("--threads", type=int, default=0, help="of torch, here and in the server (default: as it does)")
+    parser.add_argument("--processes", type=int, default=0, help="that run models (default: as the server does)")
     asked = parser.parse_args()
+    extra = {"FEATURESCOPE_THREADS": str(asked.threads)} if asked.threads else {}
+    if asked.processes:
+        extra["FEATURESCOPE_MODEL_PROCESSES"] = str(asked.processes)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in asked.only:
-            found[name] = measure(name, Path(folder), asked.threads)
+            found[name] = measure(name, Path(folder), asked.threads, extra)
             for what, value in found[name].items():
                 print(f"{name:6} {what:12} {value:10.3f}", flush=True)
     print(json.dumps(found))
 
 
-def measure(name: str, folder: Path, threads: int) -> dict[str, float]:
+def measure(name: str, folder: Path, threads: int, extra: dict[str, str]) -> dict[str, float]:
+    """threads: of torch here; extra: what the server's environment says."""
     database = make_large(folder) if name == "large" else make_demo(folder)
-    extra = {"FEATURESCOPE_THREADS": str(threads)} if threads else {}
     opened = Database(f"sqlite:///{database}")
     with opened.read() as session:
         dictionary = get_dictionary(session, name)
@@ -253,6 +258,9 @@ def clients(address: str, dictionary: Dictionary, asked: list[str], n: int) -> f
 def with_clients(address: str, dictionary: Dictionary, loaded: Loaded, get: Callable[[], None]) -> tuple[float, float]:
     """Calls a second of CLIENTS clients at once, and the 95th percentile of a page's seconds meanwhile."""
     asked = texts(loaded, CLIENTS * EACH, seed=1)
+    settled = time.monotonic() + SETTLES
+    while time.monotonic() < settled:
+        clients(address, dictionary, asked, CLIENTS)
     time.sleep(BROWSES)
     seconds = clients(address, dictionary, asked, CLIENTS)
     loading = threading.Thread(target=clients, args=(address, dictionary, asked * 2, CLIENTS))

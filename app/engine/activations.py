@@ -71,15 +71,26 @@ def of_about_one_length(lengths: Sequence[int]) -> list[list[int]]:
     return groups
 
 
+def n_products(loaded: Loaded, n_positions: int) -> int:
+    """Of the activations at so many positions: weights that are multiplied by, times positions."""
+    return n_positions * (loaded.model.n_multiplied(loaded.hook) + loaded.sae.encoder.numel())
+
+
+def is_small(loaded: Loaded) -> bool:
+    """Whether even a whole batch of live texts, or a whole window where that is longer, is a short step."""
+    most = max(most_tokens(loaded), loaded.context)
+    return loaded.model.device.type == "cpu" and n_products(loaded, most) < LONG_STEP
+
+
 @contextmanager
-def threads_for(loaded: Loaded, n_products: int) -> Iterator[None]:
+def threads_for(loaded: Loaded, products: int) -> Iterator[None]:
     """A long step takes every processor: with one left for pages, a large model's batch on two would take almost twice
     as long. A short one gains little by another thread, for it is soon done and the server wants its processor.
 
-    n_products: weights that are multiplied by, times positions.
+    products: weights that are multiplied by, times positions.
     """
     usual = torch.get_num_threads()
-    if loaded.model.device.type != "cpu" or n_products < LONG_STEP or loaded.most_threads <= usual:
+    if loaded.model.device.type != "cpu" or products < LONG_STEP or loaded.most_threads <= usual:
         yield
         return
     torch.set_num_threads(loaded.most_threads)
@@ -101,8 +112,7 @@ def encode_windows(loaded: Loaded, windows: Sequence[Window]) -> list[Tensor]:
         ids[row, : len(held)] = torch.tensor(held)
         mask[row, : len(held)] = 1
     device = loaded.model.device
-    n_weights = loaded.model.n_multiplied(loaded.hook) + loaded.sae.encoder.numel()
-    with threads_for(loaded, ids.numel() * n_weights):
+    with threads_for(loaded, n_products(loaded, ids.numel())):
         stream = loaded.model.capture(ids.to(device), mask.to(device), loaded.hook)
         rows = [stream[row, len(bos) : len(bos) + len(window.token_ids)] for row, window in enumerate(windows)]
         acts = loaded.sae.encode(torch.cat(rows)).float()

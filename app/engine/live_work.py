@@ -57,6 +57,13 @@ class LiveWork:
     def use(self, _patience: Patience) -> ModelUse:
         return ModelUse(self.models.n_bytes(), self.n_windows, self.n_batches)
 
+    def small_bytes(self, patience: Patience, dictionary: Dictionary) -> int | None:
+        """Of the weights, where its activations take short steps alone, none of which wants more than one processor."""
+        with self.models.use(dictionary, patience) as loaded:
+            from app.engine.activations import is_small
+
+            return loaded.model.n_bytes() + loaded.sae.n_bytes() if is_small(loaded) else None
+
     def activations(
         self,
         patience: Patience,

@@ -1,4 +1,4 @@
-"""The server's side of the process that runs the models.
+"""The server's side of a process that runs models.
 
 A process, because torch and the server would otherwise take turns at Python's one lock: with the models in a thread,
 32 clients at once got little more done than one, and pages waited. It is started by the first call, and anew by the
@@ -25,20 +25,29 @@ from app.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent  # where `app` is found
 STOP_SECONDS = 5
+ENDED = "The process that runs the models ended before it had answered, perhaps because memory ran out; try again."
 
 
 class ModelProcess:
-    """One per server."""
+    """again: whether the next call starts another where this one has ended; else such calls raise Busy."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, again: bool = True) -> None:
         self.settings = settings
+        self._may_start = True
+        self._again = again
         self._lock = threading.Lock()
         self._running: _Running | None = None
         self._closed = False
 
     @property
     def is_running(self) -> bool:
+        """Whether a call has started it that nobody has seen end."""
         return self._running is not None
+
+    def has_ended(self) -> bool:
+        """Whether it was started and runs no more: it has ended by itself, or was closed."""
+        running = self._running
+        return running.has_ended() if running is not None else not self._may_start
 
     def call(self, patience: Patience, work: str, *given: object) -> Any:
         """What LiveWork's method returns. Raises what it raises, and Busy: also where its process ends meanwhile."""
@@ -72,7 +81,10 @@ class ModelProcess:
                 self._running.stop()
                 self._running = None
             if self._running is None:
+                if not self._may_start:
+                    raise Busy(ENDED)
                 self._running = _Running(self.settings)
+                self._may_start = self._again
             running = self._running
             line = running.lines.pop() if running.lines else running.new_line()
         try:
@@ -82,10 +94,7 @@ class ModelProcess:
             line.close()
             patience.check()  # where the client has gone, it is this end that hung up
             self._forget(running)
-            raise Busy(
-                "The process that runs the models ended before it had answered, perhaps because memory ran out; "
-                "try again."
-            ) from error
+            raise Busy(ENDED) from error
         except BaseException:
             line.close()
             raise

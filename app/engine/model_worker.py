@@ -22,8 +22,8 @@ from app.errors import FeaturescopeError
 from app.memory import give_back_memory, keep_large_apart, share_memory
 
 # Above the server's own in niceness, so that pages are made first while both want the processor.
-NICENESS = 3
-GIVES_BACK = 5.0  # seconds after a call's end until memory is given back: for all that ended meanwhile
+NICENESS = 10
+GIVES_BACK = 1.0  # seconds after a call's end until memory is given back: for all that ended meanwhile
 
 
 class CallPatience(Patience):

@@ -1,6 +1,6 @@
 """The live side of one server: what may be asked of it, by how many at once, and what comes of it.
 
-The work itself is done in another process (live_work.py); neither torch nor a model is ever loaded in this one.
+The work itself is done in other processes (live_work.py); neither torch nor a model is ever loaded in this one.
 """
 
 import logging
@@ -14,7 +14,7 @@ from app.domain import Dictionary
 from app.engine.demo import DEMO
 from app.engine.door import Door
 from app.engine.event_stream import EventStream
-from app.engine.model_process import ModelProcess
+from app.engine.model_processes import ModelProcesses
 from app.engine.patience import Patience
 from app.engine.requests import check_features, check_steering, check_text, control_strengths
 from app.engine.turn import Turn
@@ -39,7 +39,6 @@ if TYPE_CHECKING:  # browsing alone needs no numpy
 
 logger = logging.getLogger("featurescope")
 A_MOMENT = 4.0  # seconds
-A_LOOK = 2.0  # seconds that a measurement may wait
 
 
 class Runtime:
@@ -49,11 +48,11 @@ class Runtime:
         self.settings = settings
         self.door = Door(settings.max_waiting)
         self.turn = Turn()
-        self.process = ModelProcess(settings)
+        self.processes = ModelProcesses(settings)
         self._missed: set[str] = set()
 
     def close(self) -> None:
-        self.process.close()
+        self.processes.close()
 
     def activations(
         self,
@@ -87,7 +86,7 @@ class Runtime:
         """What `activations` is made of. Raises as it does."""
         check_features(dictionary, followed)
         with self.admitted(dictionary, texts):
-            found: list[RunText] = self.process.call(
+            found: list[RunText] = self.processes.call(
                 patience, "activations", dictionary, texts, top_k, followed, most_firings
             )
         return found
@@ -101,7 +100,7 @@ class Runtime:
                 most = self.settings.max_texts
                 raise Invalid(f"{len(texts)} texts are given {name} it; 1 to {most} can be (the setting max_texts).")
         with self.admitted(dictionary, [*having, *lacking]):
-            found: Separation = self.process.call(patience, "separate", dictionary, having, lacking, n)
+            found: Separation = self.processes.call(patience, "separate", dictionary, having, lacking, n)
         return found
 
     def attribute(self, dictionary: Dictionary, asked: AttributionRequest, patience: Patience) -> Attribution:
@@ -109,7 +108,7 @@ class Runtime:
         if not 1 <= asked.n <= self.settings.max_ablated:
             raise Invalid(f"{asked.n} features are to be ablated; give 1 to {self.settings.max_ablated} (max_ablated).")
         with self.admitted(dictionary, [asked.text]):
-            found: Attribution = self.process.call(patience, "attribute", dictionary, asked)
+            found: Attribution = self.processes.call(patience, "attribute", dictionary, asked)
         return found
 
     def next_tokens(
@@ -117,7 +116,7 @@ class Runtime:
     ) -> list[NextToken]:
         """What the model expects after the text's token `position`, the likeliest first; an encoder expects nothing."""
         with self.admitted(dictionary, [text]):
-            found: list[NextToken] = self.process.call(patience, "next_tokens", dictionary, text, position, n)
+            found: list[NextToken] = self.processes.call(patience, "next_tokens", dictionary, text, position, n)
         return found
 
     def steer(
@@ -129,7 +128,7 @@ class Runtime:
         self.require(dictionary)
         self.door.enter()
         try:
-            self.process.call(patience, "check_prompt", dictionary, asked.prompt, asked.max_new_tokens)
+            self.processes.call(patience, "check_prompt", dictionary, asked.prompt, asked.max_new_tokens)
             return EventStream(patience, lambda: self._steer(dictionary, asked, strengths, controls, patience))
         except BaseException:
             self.door.leave()
@@ -144,7 +143,7 @@ class Runtime:
         patience: Patience,
     ) -> Generator[SteeringEvent]:
         try:
-            yield from self.process.stream(patience, "steer", dictionary, asked, strengths, controls)
+            yield from self.processes.stream(patience, "steer", dictionary, asked, strengths, controls)
         finally:
             self.door.leave()
 
@@ -165,24 +164,21 @@ class Runtime:
         """
         for text in texts:
             check_text(text, self.settings.max_text)
-        found: float | None = self.process.call(patience, "loading", dictionary, A_MOMENT)
+        found: float | None = self.processes.call(patience, "loading", dictionary, A_MOMENT)
         return found
 
     def load(self, dictionary: Dictionary) -> str | None:
         """Loads the dictionary's models now; what stood in the way, or None."""
         try:
             self.require(dictionary)
-            found: str | None = self.process.call(Patience(math.inf), "load", dictionary)
+            found: str | None = self.processes.call(Patience(math.inf), "load", dictionary)
         except FeaturescopeError as error:
             return str(error)
         return found
 
     def use(self) -> ModelUse:
         """Of the models, as it is now; nothing where no text has come yet. Raises Busy."""
-        if not self.process.is_running:
-            return ModelUse()
-        found: ModelUse = self.process.call(Patience(A_LOOK), "use")
-        return found
+        return self.processes.use()
 
     def unavailable(self, dictionary: Dictionary) -> str | None:
         """Why the live side cannot run this dictionary here, or None."""

@@ -11,6 +11,9 @@ from app.engine.activations import (
     LONG_STEP,
     Piece,
     encode_windows,
+    is_small,
+    most_tokens,
+    n_products,
     of_about_one_length,
     pieces,
     reduce_window,
@@ -67,8 +70,8 @@ def two_threads() -> Iterator[None]:
 @pytest.mark.usefixtures("two_threads")
 def test_a_long_step_takes_every_processor_and_a_short_one_leaves_them(loaded: Loaded) -> None:
     """most_threads 1: as FEATURESCOPE_THREADS=1 asks."""
-    for most, n_products, threads in ((3, LONG_STEP, 3), (3, LONG_STEP - 1, 2), (1, LONG_STEP, 2)):
-        with threads_for(replace(loaded, most_threads=most), n_products):
+    for most, products, threads in ((3, LONG_STEP, 3), (3, LONG_STEP - 1, 2), (1, LONG_STEP, 2)):
+        with threads_for(replace(loaded, most_threads=most), products):
             assert torch.get_num_threads() == threads
         assert torch.get_num_threads() == 2
 
@@ -88,6 +91,15 @@ def test_a_batch_takes_them_by_its_tokens_and_weights_and_gives_them_back(
         encode_windows(all_of_them, cut)
     assert seen == [3, 2]
     assert torch.get_num_threads() == 2
+
+
+def test_a_model_is_small_whose_whole_batch_is_a_short_step(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_small(loaded)
+    products = n_products(loaded, most_tokens(loaded))
+    monkeypatch.setattr("app.engine.activations.LONG_STEP", products + 1)
+    assert is_small(loaded)
+    monkeypatch.setattr("app.engine.activations.LONG_STEP", products)
+    assert not is_small(loaded)
 
 
 def test_a_forward_multiplies_by_the_blocks_up_to_the_hook(loaded: Loaded) -> None:

@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,10 +19,8 @@ from app.live import FeatureStrength, Mode, SteeringRequest, SteeringSummary
 from app.scales import Scales
 from app.settings import Settings
 from app.store.database import Database
-from app.store.dictionaries import get_dictionary
 from app.store.scales import load_scales
-from tests.conftest import index_tiny
-from tests.tiny import Tiny
+from tests.engine.processes import model_processes
 
 pytestmark = pytest.mark.slow  # the process imports torch
 TEXTS = ["The match and the serve"]
@@ -39,35 +36,9 @@ def runtime() -> Iterator[Runtime]:
 
 
 @pytest.fixture(scope="module")
-def database(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    path = tmp_path_factory.mktemp("process") / "tiny.db"
-    index_tiny(tiny, path)
-    opened = Database(f"sqlite:///{path}")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def dictionary(database: Database) -> Dictionary:
-    with database.read() as session:
-        return get_dictionary(session, "tiny")
-
-
-@pytest.fixture(scope="module")
 def scales(database: Database, dictionary: Dictionary) -> Scales:
     with database.read() as session:
         return load_scales(session, dictionary)
-
-
-def children() -> set[int]:
-    """The processes that run models for this one."""
-    found = set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it ended meanwhile
-            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
-            if int(parent) == os.getpid() and b"app.engine.model_worker" in (folder / "cmdline").read_bytes():
-                found.add(int(folder.name))
-    return found
 
 
 def steering(**changed: int) -> SteeringRequest:
@@ -89,13 +60,13 @@ def test_the_process_is_told_no_secret_of_the_server(runtime: Runtime, dictionar
 
 def test_a_process_that_ended_is_said_and_the_next_call_has_another(runtime: Runtime, dictionary: Dictionary) -> None:
     (first,) = runtime.run_texts(dictionary, TEXTS, 5, [], Patience(60))
-    for pid in children():
+    for pid in model_processes():
         os.kill(pid, signal.SIGKILL)
     with pytest.raises(Busy, match="ended"):
         runtime.run_texts(dictionary, TEXTS, 5, [], Patience(60))
     (again,) = runtime.run_texts(dictionary, TEXTS, 5, [], Patience(60))
     assert again.kept.peaks.tolist() == first.kept.peaks.tolist()
-    assert len(children()) == 1
+    assert len(model_processes()) == 1
 
 
 def test_a_fault_in_a_call_is_told_and_leaves_the_process_as_it_was(runtime: Runtime, dictionary: Dictionary) -> None:
@@ -147,7 +118,7 @@ def test_a_reader_that_leaves_with_the_last_event_disturbs_no_other_call(
 
 
 def test_closing_ends_the_process_in_the_middle_of_a_call(dictionary: Dictionary, tmp_path: Path) -> None:
-    before = children()
+    before = model_processes()
     runtime = Runtime(Settings(trust_remote_code=True))
     found: list[Exception] = []
 
@@ -159,12 +130,12 @@ def test_closing_ends_the_process_in_the_middle_of_a_call(dictionary: Dictionary
 
     asking = threading.Thread(target=ask)
     asking.start()
-    while children() <= before:
+    while model_processes() <= before:
         time.sleep(0.01)
     runtime.close()
     asking.join(10)
     assert found
-    assert children() <= before
+    assert model_processes() <= before
 
 
 def never_loaded(dictionary: Dictionary, folder: Path) -> Dictionary:

@@ -142,7 +142,7 @@ def test_at_a_full_model_pages_are_refused_before_anything_is_done_for_them(inde
                 assert again == f"/dictionaries/tiny/{page}"
             for form in ("live?text=", "find?having=", f"steer?{steered}"):
                 assert client.get(f"/dictionaries/tiny/{form}").status_code == 200
-        assert not runtime.process.is_running
+        assert not runtime.processes.first.process.is_running
 
 
 def test_without_models_the_page_says_why(indexed: Indexed) -> None:
