@@ -25,16 +25,19 @@ from app.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent  # where `app` is found
 STOP_SECONDS = 5
+GOES_FIRST = "500"  # as if it held half of the memory beside what it does (proc(5), oom_score_adj)
 ENDED = "The process that runs the models ended before it had answered, perhaps because memory ran out; try again."
 
 
 class ModelProcess:
-    """again: whether the next call starts another where this one has ended; else such calls raise Busy."""
+    """is_helper: where it has ended calls raise Busy, and no other is started; and where memory runs out, the system is
+    to end it before any other process of the server.
+    """
 
-    def __init__(self, settings: Settings, again: bool = True) -> None:
+    def __init__(self, settings: Settings, is_helper: bool = False) -> None:
         self.settings = settings
+        self.is_helper = is_helper
         self._may_start = True
-        self._again = again
         self._lock = threading.Lock()
         self._running: _Running | None = None
         self._closed = False
@@ -83,8 +86,8 @@ class ModelProcess:
             if self._running is None:
                 if not self._may_start:
                     raise Busy(ENDED)
-                self._running = _Running(self.settings)
-                self._may_start = self._again
+                self._running = _Running(self.settings, goes_first=self.is_helper)
+                self._may_start = not self.is_helper
             running = self._running
             line = running.lines.pop() if running.lines else running.new_line()
         try:
@@ -118,7 +121,7 @@ class _Running:
     neither where the database is, nor what the environment says of this server.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, goes_first: bool) -> None:
         self._control, its_end = socket.socketpair()
         environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -128,9 +131,13 @@ class _Running:
                 stdin=its_end.fileno(),
                 env=environment,
             )
+        if goes_first:
+            with suppress(OSError):  # another system
+                Path(f"/proc/{self._process.pid}/oom_score_adj").write_text(GOES_FIRST)
         told = pickle.dumps(replace(settings, db="", openid_secret=""))
         self._control.sendall(len(told).to_bytes(LENGTH_BYTES) + told)
         self.lines: list[Line] = []
+        self._stopping = threading.Lock()
 
     def new_line(self) -> Line:
         ours, its_end = socket.socketpair()
@@ -142,14 +149,16 @@ class _Running:
         return self._process.poll() is not None
 
     def stop(self) -> None:
-        self._control.close()
-        for line in self.lines:
-            line.close()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        """By every call that it broke off when it ended."""
+        with self._stopping:
+            self._control.close()
+            while self.lines:
+                self.lines.pop().close()
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
 
 
 def _receive(line: Line, patience: Patience) -> Any:

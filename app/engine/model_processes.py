@@ -6,6 +6,7 @@ much of it. Of a large model's steps each takes every processor, so that a helpe
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -18,7 +19,7 @@ from app.domain import Dictionary
 from app.engine.loaded_models import n_processors
 from app.engine.model_process import ModelProcess
 from app.engine.patience import Patience
-from app.errors import Busy
+from app.errors import Busy, FeaturescopeError
 from app.live import ModelUse
 from app.settings import Settings
 
@@ -43,6 +44,7 @@ class _Place:
 class Helper(_Place):
     """ready: the builds whose models it has loaded; refused: those that it is not for; waiting: asked of it, and the
     first of them being loaded. wanted: when many last asked at once. use: what it held and had run, as last known.
+    ends: nothing more is asked of it.
     """
 
     ready: set[Build] = field(default_factory=set)
@@ -50,6 +52,7 @@ class Helper(_Place):
     waiting: list[Dictionary] = field(default_factory=list)
     wanted: float = field(default_factory=time.monotonic)
     use: ModelUse = field(default_factory=ModelUse)
+    ends: bool = False
 
     def is_idle(self) -> bool:
         return self.n_inside == 0 and not self.waiting and time.monotonic() >= self.wanted + IDLE
@@ -135,12 +138,16 @@ class ModelProcesses:
         build = _build(dictionary)
         if any(build in {*helper.refused, *map(_build, helper.waiting)} for helper in self.helpers):
             return
-        helper = next((helper for helper in self.helpers if build not in helper.ready), None)
+        helper = next((helper for helper in self.helpers if build not in helper.ready and not helper.ends), None)
         if helper is None:
             if self._closed or len(self.helpers) >= self._most_helpers or time.monotonic() < self._none_before:
                 return
-            helper = Helper(ModelProcess(self._helper_settings, again=False))
-            threading.Thread(target=self._keep, args=(helper,), daemon=True).start()
+            helper = Helper(ModelProcess(self._helper_settings, is_helper=True))
+            try:
+                threading.Thread(target=self._keep, args=(helper,), daemon=True).start()
+            except RuntimeError:  # as many threads as the system lets it have
+                self._none_before = time.monotonic() + IDLE
+                return
             self.helpers.append(helper)
         helper.waiting.append(dictionary)
         self._changed.notify_all()
@@ -162,15 +169,17 @@ class ModelProcesses:
 
     def _load(self, helper: Helper, dictionary: Dictionary) -> bool:
         """Whether it has loaded its models now: they are small, and fit beside what it holds, so that none is dropped
-        for another. Raises Busy, RuntimeError."""
-        seconds = self._helper_settings.max_seconds
-        n_bytes = self.first.process.call(Patience(seconds), "small_bytes", dictionary)
-        if n_bytes is None:
-            return False
-        _look(helper)
-        if helper.use.n_bytes + n_bytes > self._helper_settings.memory:
-            return False
-        reason = helper.process.call(Patience(seconds), "load", dictionary)
+        for another. Raises what ended it."""
+        try:
+            n_bytes = self.first.process.call(Patience(self._helper_settings.max_seconds), "small_bytes", dictionary)
+            _look(helper)
+            if n_bytes is None or helper.use.n_bytes + n_bytes > self._helper_settings.memory:
+                return False
+            reason = helper.process.call(Patience(math.inf), "load", dictionary)
+        except (FeaturescopeError, RuntimeError) as error:
+            if self._closed or helper.process.has_ended():
+                raise
+            reason = error
         if reason is not None:
             logger.warning("%s: a second process for the models could not load them: %s", dictionary.id, reason)
         return reason is None
@@ -182,25 +191,30 @@ class ModelProcesses:
                 if helper.waiting:
                     return helper.waiting[0]
                 self._changed.wait(max(0.0, helper.wanted + IDLE - time.monotonic()) if helper.n_inside == 0 else IDLE)
+            helper.ends = True
             helper.ready.clear()
             return None
 
     def _end(self, helper: Helper) -> None:
         with self._changed:
-            helper.ready.clear()
             if helper.waiting or helper.process.has_ended():  # it has failed
                 self._none_before = time.monotonic() + IDLE
+            helper.ends = True
+            helper.ready.clear()
+            helper.waiting.clear()
             self._changed.wait_for(lambda: helper.n_inside == 0 or self._closed)
         _look(helper)
-        helper.process.close()
-        with self._changed:
-            self.helpers.remove(helper)
-            self._past = _sum(self._past, replace(helper.use, n_bytes=0))
+        try:
+            helper.process.close()
+        finally:
+            with self._changed:
+                self.helpers.remove(helper)
+                self._past = _sum(self._past, replace(helper.use, n_bytes=0))
 
 
 def _look(helper: Helper) -> None:
     """At what it holds and has run, as far as it can tell."""
-    with suppress(Busy):
+    with suppress(Busy, OSError, RuntimeError):
         if helper.process.is_running:
             helper.use = helper.process.call(Patience(A_LOOK), "use")
 

@@ -27,8 +27,9 @@ AT_ONCE = 2 * subject.MANY
 
 
 @pytest.fixture(autouse=True)
-def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+def two_processors_and_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "n_processors", lambda: 2)
+    monkeypatch.setattr(subject, "A_LOOK", 60)
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def begin(runtime: Runtime, dictionary: Dictionary) -> tuple[set[int], int]:
 def test_while_many_ask_a_helper_takes_its_share_answers_the_same_and_ends_afterwards(
     runtime: Runtime, dictionary: Dictionary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subject, "IDLE", 0.5)
+    monkeypatch.setattr(subject, "IDLE", 3)
     others = model_processes()
     alone = {text: run(runtime, dictionary, text) for text in TEXTS}
     (first,) = model_processes() - others
@@ -139,8 +140,15 @@ def test_a_helper_is_for_many_and_asked_for_each_build_and_not_waited_for_once_i
     with many(runtime, newer):
         wait_for(lambda: len(helper.ready) == 2)
 
-    for pid in model_processes() - others - {first}:
-        os.kill(pid, signal.SIGKILL)
+    gone = replace(dictionary, key=dictionary.key + 2, sae_source="/nowhere")
+    with runtime.processes._changed:
+        runtime.processes._ask_a_helper(gone)
+    wait_for(lambda: helper.refused)
+    assert len(helper.ready) == 2
+
+    (pid,) = model_processes() - others - {first}
+    assert int(Path(f"/proc/{pid}/oom_score_adj").read_text()) > int(Path(f"/proc/{first}/oom_score_adj").read_text())
+    os.kill(pid, signal.SIGKILL)
     with ThreadPoolExecutor(2) as pool:
         assert all(pool.map(lambda text: run(runtime, dictionary, text), TEXTS * 5))
     wait_for(lambda: not runtime.processes.helpers)
