@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import socket
+from contextlib import suppress
 from typing import ClassVar
 
 import h11
@@ -138,4 +139,5 @@ def listen(settings: Settings) -> None:
         h11_max_incomplete_event_size=MAX_ADDRESS + MAX_HEADERS,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-    Server(config).run()
+    with suppress(KeyboardInterrupt):  # that is how it is told, and by then it has stopped
+        Server(config).run()

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.forked import run_forked
-from tests.server import environment, run, serving
+from tests.server import environment, free_port, run, serving, start
 from tests.tiny import Tiny
 
 pytestmark = pytest.mark.slow
@@ -129,3 +130,12 @@ def test_saes_lists_what_a_name_could_be(tmp_path: Path) -> None:
         for line in found
     )
     assert "No published SAE" in run(["saes", "nothing-like-it"], tmp_path).stderr
+
+
+def test_a_server_that_is_stopped_by_the_keyboard_has_done_what_it_was_told(tmp_path: Path) -> None:
+    process = start(["serve", "--port", str(free_port())], tmp_path)
+    assert process.stdout is not None
+    assert "Featurescope is at" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "")
