@@ -35,6 +35,7 @@ from app.domain import Group
 from app.engine.hook_points import parse_hook_point
 from app.engine.language_model import LanguageModel
 from app.engine.model_files import DTYPES, load_language_model
+from app.engine.products import Quick
 from app.engine.sae import load_sae
 from app.index.build import CHECKPOINTS, make_reader
 from app.index.finish import finish_build
@@ -123,8 +124,11 @@ def run(workload: Workload, folder: Path, asked: argparse.Namespace) -> dict[str
 
 
 def bare_model(source: str) -> LanguageModel:
-    """The model as transformers runs it: with its own GELU, where a build computes the same formula in one pass."""
+    """The model as transformers and torch run it: with the GELU of the one and the products of the other."""
     model = load_language_model(source)
+    for module in model.model.modules():
+        if isinstance(module, Quick):
+            module.__class__ = type(module).__bases__[1]
     for block in model.model.transformer.h:
         block.mlp.act = NewGELUActivation()
     return model

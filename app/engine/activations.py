@@ -10,6 +10,7 @@ from torch import Tensor
 
 from app.engine.live_texts import Firings, Floats, Ids, KeptActivations
 from app.engine.loaded_models import Loaded
+from app.engine.products import even_length
 from app.engine.tokens import Window
 
 BATCH_TOKENS = 640  # positions of one forward, padding included: more are no quicker a token on a processor
@@ -105,12 +106,11 @@ def encode_windows(loaded: Loaded, windows: Sequence[Window]) -> list[Tensor]:
     """(n_tokens, n_features) float32 activations of each window, BOS left out, in one forward."""
     bos = loaded.bos
     longest = len(bos) + max(len(window.token_ids) for window in windows)
-    ids = torch.zeros(len(windows), longest, dtype=torch.int64)
-    mask = torch.zeros_like(ids)
-    for row, window in enumerate(windows):
-        held = [*bos, *window.token_ids]
-        ids[row, : len(held)] = torch.tensor(held)
-        mask[row, : len(held)] = 1
+    longest = even_length(len(windows), longest, loaded.model.context)
+    held = [[*bos, *window.token_ids] for window in windows]
+    padding = [longest - len(row) for row in held]
+    ids = torch.tensor([row + [0] * n for row, n in zip(held, padding, strict=True)])
+    mask = torch.tensor([[1] * len(row) + [0] * n for row, n in zip(held, padding, strict=True)])
     device = loaded.model.device
     with threads_for(loaded, n_products(loaded, ids.numel())):
         stream = loaded.model.capture(ids.to(device), mask.to(device), loaded.hook)

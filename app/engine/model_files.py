@@ -11,6 +11,7 @@ from app.engine.demo import DEMO, model_path
 from app.engine.families import FAMILIES, Family, find_family
 from app.engine.gelu import use_one_pass_gelu
 from app.engine.language_model import LanguageModel
+from app.engine.products import use_quick_products
 from app.engine.tokens import plain_offsets
 from app.errors import Invalid
 
@@ -47,6 +48,7 @@ def load_language_model(
             raise Invalid(f"The model {source} holds NaN or infinity in {name}; its weights are damaged.")
     model.eval().requires_grad_(False)
     use_one_pass_gelu(model)
+    use_quick_products(model)
     if device_map is None:
         model.to(device)
     return LanguageModel(files.name, model, plain_offsets(tokenizer), family)

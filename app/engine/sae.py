@@ -10,6 +10,7 @@ from torch import Tensor
 from app.engine.hook_points import HookPoint, parse_hook_point
 from app.engine.language_model import LanguageModel
 from app.engine.nonlinearities import Gated, JumpRelu, MatchingPursuit, Nonlinearity, Relu, with_tensors
+from app.engine.products import times
 from app.errors import Invalid
 
 # Added to the deviation as SAELens and OpenAI's code do, so that a constant input does not divide by zero.
@@ -86,11 +87,11 @@ class Sae:
 
     def pre_activations(self, x: Tensor) -> Tensor:
         """(n_tokens, d_in) -> (n_tokens, n_features): what the nonlinearity is given."""
-        return torch.addmm(self.encoder_bias, self._encoder_input(x), self.encoder)
+        return times(self._encoder_input(x), self.encoder, self.encoder_bias)
 
     def products(self, x: Tensor) -> Tensor:
         """(n_tokens, d_in) -> (n_tokens, n_features): pre-activations before the encoder's bias is added."""
-        return self._encoder_input(x) @ self.encoder
+        return times(self._encoder_input(x), self.encoder)
 
     def decode(self, features: Tensor, x: Tensor) -> Tensor:
         """(n_tokens, n_features) -> (n_tokens, d_out).
@@ -98,9 +99,9 @@ class Sae:
         x: (n_tokens, d_in), what was encoded: its mean and scale are given back, and a skip connection reads it.
         """
         x = self._flat(x)
-        made = features @ self.decoder + self.decoder_bias
+        made = times(features, self.decoder, self.decoder_bias)
         if self.skip is not None:
-            made = made + x @ self.skip
+            made = made + times(x, self.skip)
         if self.transcoder:
             return made
         _, mean, scale = self._normalise(x)
