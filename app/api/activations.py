@@ -17,7 +17,7 @@ from app.live import LiveFeature
 from app.roles import Role
 from app.scales import Scales
 from app.serving import KnownActivationScales, Models, ReadSession, RequestPatience, ServedDatabase
-from app.store.dictionaries import get_dictionary
+from app.store.dictionaries import known_dictionary
 from app.store.names import known_names
 
 if TYPE_CHECKING:  # browsing alone needs no numpy
@@ -41,7 +41,7 @@ def run_activations(
     patience: RequestPatience,
 ) -> Response:
     """For every token of each text its strongest features, or those asked for, silent ones with 0."""
-    dictionary = get_dictionary(session, dictionary_id)
+    dictionary = known_dictionary(database, session, dictionary_id)
     most = models.settings.max_texts
     if len(asked.texts) > most:
         raise Invalid(f"There are {len(asked.texts)} texts; at most {most} are run in one call (max_texts).")

@@ -63,7 +63,7 @@ class LanguageModel:
         """Encoders have none: they predict no next token."""
         return not self.family.encoder
 
-    @property
+    @cached_property
     def bos_id(self) -> int | None:
         """What stands before a text: BOS, else the encoder's [CLS], else the end token, as TransformerLens takes it."""
         tokenizer = self.tokenizer

@@ -8,7 +8,9 @@ from sqlalchemy.orm import Session
 
 from app.domain import Dictionary, Histogram, Quality
 from app.errors import NotFound
+from app.store.database import Database
 from app.store.tables import DictionaryRow
+from app.store.unchanged import Unchanged
 from app.store.visible import rows_of_any
 
 NAMED = 10  # dictionaries that an error lists
@@ -17,6 +19,7 @@ _KEY = select(DictionaryRow.key, DictionaryRow.created_at).where(
 )
 # What was read of each database: a build never changes, and another one has another key and another time.
 _READ: "WeakKeyDictionary[object, dict[tuple[int, datetime], Dictionary]]" = WeakKeyDictionary()
+_KNOWN = Unchanged[Dictionary]()
 _ALL = select(DictionaryRow).where(DictionaryRow.published).order_by(DictionaryRow.id)
 
 
@@ -39,6 +42,16 @@ def get_dictionary(session: Session, id: str) -> Dictionary:
     if build not in read:
         read[build] = to_dictionary(session.get_one(DictionaryRow, found[0]))
     return read[build]
+
+
+def known_dictionary(database: Database, session: Session, id: str) -> Dictionary:
+    """The same without a query, for a session that sees everything and where nothing was committed meanwhile."""
+
+    def read() -> Dictionary:
+        with database.read() as newer:
+            return get_dictionary(newer, id)
+
+    return _KNOWN.of(database, id, read) if session.info.get("sees_all", False) else get_dictionary(session, id)
 
 
 def to_dictionary(row: DictionaryRow) -> Dictionary:

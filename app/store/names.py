@@ -1,7 +1,6 @@
 """What features are called, kept for live answers until something in the database changes."""
 
 from collections.abc import Iterable, Mapping
-from weakref import WeakKeyDictionary
 
 from sqlalchemy import bindparam, select
 
@@ -9,6 +8,7 @@ from app.domain import Dictionary
 from app.store.database import Database
 from app.store.features import feature_names
 from app.store.tables import LabelRow
+from app.store.unchanged import Unchanged
 from app.store.visible import rows_of_build
 
 MOST = 2000  # names of one dictionary that are kept: more take longer to read than those of one answer
@@ -17,8 +17,7 @@ _ALL = (
     .where(LabelRow.dictionary_id == bindparam("dictionary_id"), LabelRow.is_name)
     .limit(bindparam("most"))
 )
-# Of each database the version that was read, and what it holds by dictionary; None: too many.
-_KEPT: "WeakKeyDictionary[Database, tuple[object, dict[str, dict[int, str] | None]]]" = WeakKeyDictionary()
+_KEPT = Unchanged[dict[int, str] | None]()  # by dictionary; None: too many
 
 
 def known_names(
@@ -26,18 +25,15 @@ def known_names(
 ) -> Mapping[int, str]:
     """What these features are called, by index, perhaps with others; those without a label are left out.
 
-    For whoever may read the dictionary. To ask whether anything has changed takes a tenth of a session's time.
+    For whoever may read the dictionary.
     """
-    version = database.version()  # before the names are read: they may be newer than it says, never older
-    read, kept = _KEPT.get(database, (None, {}))
-    if read != version:
-        kept = {}
-    if dictionary.id not in kept:
+
+    def read() -> dict[int, str] | None:
         with database.read() as session:
             rows = rows_of_build(session, _ALL, {"dictionary_id": dictionary.id, "most": most + 1}).all()
-        kept[dictionary.id] = {row[0]: row[1] for row in rows} if len(rows) <= most else None
-        _KEPT[database] = version, kept
-    names = kept[dictionary.id]
+        return {row[0]: row[1] for row in rows} if len(rows) <= most else None
+
+    names = _KEPT.of(database, dictionary.id, read)
     if names is not None:
         return names
     with database.read() as session:

@@ -92,3 +92,35 @@ def test_a_slow_tokenizer_that_does_not_know_a_word_gives_it_its_place(tmp_path:
     assert held[0] == "the"
     assert "東" in held[1]
     assert "".join(held[-5:]).endswith("match")
+
+
+def test_ids_are_those_that_the_tokenizer_gives_itself_before_and_after_it_was_called(tokenizer: Any) -> None:
+    text = "The match <|endoftext|> and [SEP] the serve</s>."
+    expected = list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    for _ in range(2):
+        ids, _ = encode(tokenizer, text)
+        assert not special & set(ids)
+        if not special & set(expected):
+            assert ids == expected
+        tokenizer(text)  # by default it takes special tokens for what they are
+
+
+def test_a_file_that_says_to_cut_and_to_fill_up_is_read_whole() -> None:
+    made = Tokenizer(models.WordLevel({"the": 0, "match": 1, "[PAD]": 2, "[UNK]": 3}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.enable_truncation(3)
+    made.enable_padding(length=9, pad_id=2, pad_token="[PAD]")
+    tokenizer = plain_offsets(PreTrainedTokenizerFast(tokenizer_object=made, unk_token="[UNK]"))
+    assert encode(tokenizer, "the match the match the")[0] == [0, 1, 0, 1, 0]
+
+
+def test_a_tokenizer_that_does_more_than_its_file_says_is_asked_itself() -> None:
+    class Lower(PreTrainedTokenizerFast):
+        def _encode_plus(self, text: Any, *given: Any, **asked: Any) -> Any:
+            return super()._encode_plus(text.lower(), *given, **asked)
+
+    made = Tokenizer(models.WordLevel({"the": 0, "match": 1, "[UNK]": 2}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = plain_offsets(Lower(tokenizer_object=made, unk_token="[UNK]"))
+    assert encode(tokenizer, "The Match")[0] == [0, 1]
