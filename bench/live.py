@@ -5,12 +5,13 @@ python -m bench.live [--only large demo] [--threads N] [--processes N]
 `large` is a GPT-2 small with seeded weights and an SAE of 24,576 features at block 8; `demo` is the bundled pair.
 A real server is started for each. ratio: the median of one call with a text of 32 tokens over the median of the bare
 forward up to the hook and encode of the same text, in turns within this run (extra_ms: their difference). speedup_32:
-calls a second with 32 clients, all in one other process, that have been asking for 20 s (in which a small model's
-second process loads), over calls a second of one of them, both while nobody browses; possible_32: how much faster the
-bare computation, here, takes 32 texts as one batch (a large model's on every processor) than one by one: all that
-batching in one process could give if the server took no time. page_ratio: the 95th percentile of a feature page's time
-under those 32 clients over the same at rest. steer_ratio, clamp_ratio: steered tokens a second (base and steered text
-together), by adding and by clamping, over those of transformers' generate. The last line is JSON.
+calls a second with 32 clients, all in one other process, over calls a second of one of them, medians of seven rounds
+in turns, after 20 s of load (in which a small model's second process loads), while nobody browses; possible_32: how
+much faster the bare computation, here, takes 32 texts as one batch (a large model's on every processor) than one by
+one: all that batching in one process could give if the server took no time. page_ratio: the 95th percentile of 200
+feature pages' times under those 32 clients over the same at rest. steer_ratio, clamp_ratio: steered tokens a second
+(base and steered text together), by adding and by clamping, over those of transformers' generate. The last line is
+JSON.
 """
 
 import argparse
@@ -22,9 +23,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -52,11 +52,12 @@ from tests.server import COMMAND, environment, free_port
 
 TOKENS = 32
 ALONE = 40  # calls one after another
+ROUNDS = 7  # of one client and of CLIENTS in turns
 CLIENTS = 32
 EACH = 10  # calls of each client
 SETTLES = 20.0  # seconds of load before it is measured: a small model's second process loads meanwhile
-CLIENTS_START = 0.5  # seconds until their process asks
-PAGES = 60
+CLIENTS_START = 1.0  # seconds until their process asks and batches have become as large as they do
+PAGES = 200
 NEW_TOKENS = 48
 COMMON = (
     "the",
@@ -107,9 +108,10 @@ def measure(name: str, folder: Path, threads: int, extra: dict[str, str]) -> dic
     with loads.use(dictionary, Patience(600)) as loaded, serving(database, extra) as address:
         call, get = caller(address, dictionary), getter(address, dictionary)
         bare_ms, call_ms = in_turns([lambda text: bare(loaded, text), call], texts(loaded, ALONE))
-        alone = ALONE / clients(address, dictionary, texts(loaded, ALONE), 1)
         at_rest = percentile([timed(get) for _ in range(PAGES)], 0.95)
-        together, under_load = with_clients(address, dictionary, loaded, get)
+        settle(address, dictionary, loaded)
+        alone, together = rates(address, dictionary, loaded)
+        under_load = percentile(pages_under_load(address, dictionary, loaded, get), 0.95)
         return {
             "ratio": call_ms / bare_ms,
             "speedup_32": together / alone,
@@ -242,36 +244,56 @@ def in_turns(ways: list[Callable[[str], None]], asked: list[str]) -> list[float]
 
 def clients(address: str, dictionary: Dictionary, asked: list[str], n: int) -> float:
     """The seconds in which n clients at once have had all texts run."""
-    bodies = "\n".join(json.dumps({"texts": [text]}) for text in asked)
-    asking = [
-        sys.executable,
-        "-m",
-        "bench.live_clients",
-        urlsplit(address).netloc,
-        activations_path(dictionary),
-        str(n),
-    ]
-    ran = subprocess.run(asking, input=bodies, stdout=subprocess.PIPE, text=True, check=True)
+    asks = asking(address, dictionary, n)
+    ran = subprocess.run(asks, input=as_lines(asked), stdout=subprocess.PIPE, text=True, check=True)
     return float(ran.stdout)
 
 
-def with_clients(address: str, dictionary: Dictionary, loaded: Loaded, get: Callable[[], None]) -> tuple[float, float]:
-    """Calls a second of CLIENTS clients at once, and the 95th percentile of a page's seconds meanwhile."""
+def asking(address: str, dictionary: Dictionary, n: int) -> list[str]:
+    """The command of n clients in a process of their own."""
+    place, path = urlsplit(address).netloc, activations_path(dictionary)
+    return [sys.executable, "-m", "bench.live_clients", place, path, str(n)]
+
+
+def as_lines(asked: list[str]) -> str:
+    """Their bodies."""
+    return "\n".join(json.dumps({"texts": [text]}) for text in asked)
+
+
+def settle(address: str, dictionary: Dictionary, loaded: Loaded) -> None:
+    """Load, until what comes with it is there; then nobody browses."""
     asked = texts(loaded, CLIENTS * EACH, seed=1)
     settled = time.monotonic() + SETTLES
     while time.monotonic() < settled:
         clients(address, dictionary, asked, CLIENTS)
     time.sleep(BROWSES)
-    seconds = clients(address, dictionary, asked, CLIENTS)
-    loading = threading.Thread(target=clients, args=(address, dictionary, asked * 2, CLIENTS))
-    loading.start()
-    time.sleep(CLIENTS_START)
-    pages: list[float] = []
-    while loading.is_alive() and len(pages) < PAGES:
-        pages.append(timed(get))
-    assert loading.is_alive() or len(pages) > PAGES // 2, "too few pages under load to tell"
-    loading.join()
-    return CLIENTS * EACH / seconds, percentile(pages, 0.95)
+
+
+def rates(address: str, dictionary: Dictionary, loaded: Loaded) -> tuple[float, float]:
+    """Calls a second of one client and of CLIENTS, each the median of rounds in turns."""
+    alone, together = texts(loaded, ALONE), texts(loaded, CLIENTS * EACH, seed=1)
+    rounds = [
+        (
+            len(alone) / clients(address, dictionary, alone, 1),
+            len(together) / clients(address, dictionary, together, CLIENTS),
+        )
+        for _ in range(ROUNDS)
+    ]
+    return statistics.median(one for one, _ in rounds), statistics.median(many for _, many in rounds)
+
+
+def pages_under_load(address: str, dictionary: Dictionary, loaded: Loaded, get: Callable[[], None]) -> Sequence[float]:
+    """The seconds of PAGES pages while CLIENTS ask."""
+    bodies = as_lines(texts(loaded, CLIENTS * EACH, seed=1))
+    with subprocess.Popen([*asking(address, dictionary, CLIENTS), "again"], stdin=subprocess.PIPE, text=True) as load:
+        assert load.stdin is not None
+        load.stdin.write(bodies)
+        load.stdin.close()
+        time.sleep(CLIENTS_START)
+        pages = [timed(get) for _ in range(PAGES)]
+        assert load.poll() is None, "the load ended before its time"
+        load.kill()
+    return pages
 
 
 def steer_ratio(loaded: Loaded, mode: Mode) -> float:
