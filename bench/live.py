@@ -219,13 +219,13 @@ def activations_path(dictionary: Dictionary) -> str:
 
 
 def getter(address: str, dictionary: Dictionary) -> Callable[[], None]:
-    """Gets pages of features, one after another."""
+    """Gets pages of features, one after another: a page that was asked for before may be kept."""
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=300)
     numbers = iter(range(10**9))
 
     def get() -> None:
         connection.close()  # a server closes those that are idle, so each page has its own
-        connection.request("GET", f"/dictionaries/{dictionary.id}/features/{next(numbers) % 200}")
+        connection.request("GET", f"/dictionaries/{dictionary.id}/features/{next(numbers) % dictionary.n_features}")
         answer = connection.getresponse()
         assert answer.read()
         assert answer.status == 200

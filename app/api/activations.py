@@ -48,7 +48,7 @@ def run_activations(
     models.require(dictionary)
     scales = known.of(session, dictionary)
     session.close()  # no connection is held while the model works
-    runs = models.run_texts(dictionary, asked.texts, asked.top_k, asked.features or [], patience)
+    runs = models.run_texts(dictionary, asked.texts, asked.top_k, asked.features or [], patience, gives_way=True)
     with models.turn.taken():
         texts = [_rows_of(text, run, asked, scales) for text, run in zip(asked.texts, runs, strict=True)]
         names = known_names(database, dictionary, chain.from_iterable(text.indices for text in texts))

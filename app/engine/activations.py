@@ -10,6 +10,7 @@ from torch import Tensor
 
 from app.engine.live_texts import Firings, Floats, Ids, KeptActivations
 from app.engine.loaded_models import Loaded
+from app.engine.processors import everywhere
 from app.engine.products import even_length
 from app.engine.tokens import Window
 
@@ -96,7 +97,8 @@ def threads_for(loaded: Loaded, products: int) -> Iterator[None]:
         return
     torch.set_num_threads(loaded.most_threads)
     try:
-        yield
+        with everywhere():
+            yield
     finally:
         torch.set_num_threads(usual)
 

@@ -13,6 +13,7 @@ from app.engine.live_texts import KeptActivations, RunText, joined
 from app.engine.loaded_models import Loaded, LoadedModels
 from app.engine.model_thread import ModelThread
 from app.engine.patience import Patience
+from app.engine.processors import keep_to
 from app.errors import FeaturescopeError, Invalid
 from app.live import (
     Attribution,
@@ -56,6 +57,9 @@ class LiveWork:
 
     def use(self, _patience: Patience) -> ModelUse:
         return ModelUse(self.models.n_bytes(), self.n_windows, self.n_batches)
+
+    def keep_to(self, _patience: Patience, processors: frozenset[int]) -> None:
+        keep_to(processors)
 
     def small_bytes(self, patience: Patience, dictionary: Dictionary) -> int | None:
         """Of the weights, where its activations take short steps alone, none of which wants more than one processor."""

@@ -3,7 +3,6 @@
 torch is imported when the first model is, never with this module.
 """
 
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from app.domain import Dictionary
 from app.engine.hook_points import HookPoint, parse_hook_point
 from app.engine.patience import Patience
+from app.engine.processors import n_processors
 from app.errors import FeaturescopeError, Unavailable
 
 if TYPE_CHECKING:
@@ -229,11 +229,6 @@ def _parts(dictionary: Dictionary) -> list[str]:
 def _normalisation(dictionary: Dictionary) -> str | None:
     told = dictionary.parameters.get("normalisation")
     return None if told is None else str(told)
-
-
-def n_processors() -> int:
-    """Those that this process may use: a container or taskset may leave it fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _model_key(dictionary: Dictionary) -> Key:

@@ -20,6 +20,7 @@ from typing import Any
 
 from app.engine.line import LENGTH_BYTES, Call, End, Line
 from app.engine.patience import Patience
+from app.engine.processors import ALL, keep_to
 from app.errors import Busy
 from app.settings import PREFIX, Settings
 
@@ -131,6 +132,7 @@ class _Running:
                 stdin=its_end.fileno(),
                 env=environment,
             )
+        keep_to(ALL, self._process.pid)  # where this one keeps to some
         if goes_first:
             with suppress(OSError):  # another system
                 Path(f"/proc/{self._process.pid}/oom_score_adj").write_text(GOES_FIRST)

@@ -16,9 +16,9 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from app.domain import Dictionary
-from app.engine.loaded_models import n_processors
 from app.engine.model_process import ModelProcess
 from app.engine.patience import Patience
+from app.engine.processors import ALL, halves, keep_to, n_processors
 from app.errors import Busy, FeaturescopeError
 from app.live import ModelUse
 from app.settings import Settings
@@ -76,11 +76,14 @@ class ModelProcesses:
         self._none_before = 0.0
         self._past = ModelUse()
 
-    def call(self, patience: Patience, work: str, *given: object) -> Any:
-        """What LiveWork's method returns. Raises what it raises, and Busy: also where its process ends meanwhile."""
+    def call(self, patience: Patience, work: str, *given: object, helped: bool = True) -> Any:
+        """What LiveWork's method returns. Raises what it raises, and Busy: also where its process ends meanwhile.
+
+        helped: whether a helper may do it.
+        """
         if work == SHARED:
             assert isinstance(given[0], Dictionary)
-            with self._inside(given[0]) as place:
+            with self._inside(given[0], helped) as place:
                 try:
                     return place.process.call(patience, work, *given)
                 except Busy:
@@ -114,12 +117,12 @@ class ModelProcesses:
             place.process.close()
 
     @contextmanager
-    def _inside(self, dictionary: Dictionary) -> Iterator[_Place]:
+    def _inside(self, dictionary: Dictionary, helped: bool) -> Iterator[_Place]:
         """Of the processes that have the dictionary's models the one with the fewest calls; of equals the first."""
         with self._changed:
-            ready = [helper for helper in self.helpers if _build(dictionary) in helper.ready]
+            ready = [helper for helper in self.helpers if helped and _build(dictionary) in helper.ready]
             place = min([self.first, *ready], key=lambda place: place.n_inside)
-            if place.n_inside >= MANY:
+            if helped and place.n_inside >= MANY:
                 self._ask_a_helper(dictionary)
             place.n_inside += 1
             if self.first.n_inside + sum(helper.n_inside for helper in self.helpers) > MANY:
@@ -161,6 +164,8 @@ class ModelProcesses:
                     helper.waiting.pop(0)
                     (helper.ready if is_ready else helper.refused).add(_build(dictionary))
                     helper.wanted = time.monotonic()
+                if is_ready:
+                    self._keep_apart(helper)
         except Exception:  # whatever it was: the first process goes on with all the work
             if not self._closed:
                 logger.warning("A second process for the models could not be had.", exc_info=True)
@@ -184,6 +189,26 @@ class ModelProcesses:
             logger.warning("%s: a second process for the models could not load them: %s", dictionary.id, reason)
         return reason is None
 
+    def _keep_apart(self, helper: Helper) -> None:
+        """Of two processors one for the first process, which has it for itself then; the other for the rest."""
+        apart = halves()
+        if apart is None or not self.first.process.is_running:
+            return
+        of_others, of_first = apart
+        with suppress(Busy, OSError, RuntimeError):  # it is only quicker so
+            self.first.process.call(Patience(A_LOOK), "keep_to", of_first)
+            helper.process.call(Patience(A_LOOK), "keep_to", of_others)
+            keep_to(of_others)
+
+    def _keep_together(self) -> None:
+        """As before the helper was there."""
+        if halves() is None:
+            return
+        keep_to(ALL)
+        with suppress(Busy, OSError, RuntimeError):
+            if self.first.process.is_running:
+                self.first.process.call(Patience(A_LOOK), "keep_to", ALL)
+
     def _next_load(self, helper: Helper) -> Dictionary | None:
         """None when the process has ended or is to end; from then on no call goes there."""
         with self._changed:
@@ -203,6 +228,7 @@ class ModelProcesses:
             helper.ready.clear()
             helper.waiting.clear()
             self._changed.wait_for(lambda: helper.n_inside == 0 or self._closed)
+        self._keep_together()
         _look(helper)
         try:
             helper.process.close()

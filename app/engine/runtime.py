@@ -82,12 +82,23 @@ class Runtime:
         followed: Sequence[int],
         patience: Patience,
         most_firings: int = 0,
+        gives_way: bool = False,
     ) -> "list[RunText]":
-        """What `activations` is made of. Raises as it does."""
+        """What `activations` is made of. Raises as it does.
+
+        gives_way: while somebody browses no helper works on it, which leaves the pages a processor.
+        """
         check_features(dictionary, followed)
         with self.admitted(dictionary, texts):
             found: list[RunText] = self.processes.call(
-                patience, "activations", dictionary, texts, top_k, followed, most_firings
+                patience,
+                "activations",
+                dictionary,
+                texts,
+                top_k,
+                followed,
+                most_firings,
+                helped=not (gives_way and self.turn.is_browsed()),
             )
         return found
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 # Between two answers while somebody browses: so many times as long as the first took, on a slow machine as on a fast
 # one. The least, in seconds, is enough for a page to be begun, the most for a page to be made.
-ROOM, LEAST_GAP, MOST_GAP = 3, 0.006, 0.03
+ROOM, LEAST_GAP, MOST_GAP = 3, 0.012, 0.03
 SOON = 0.5  # seconds, shared as gaps by the answers that wait: each of them holds a thread
 BROWSES = 0.25  # seconds that somebody is taken to browse after having asked for something: a page and its parts
 
@@ -33,6 +33,10 @@ class Turn:
         """Somebody browses."""
         self._browsed = time.monotonic()
 
+    def is_browsed(self) -> bool:
+        """Whether somebody has asked for a page just now."""
+        return time.monotonic() < self._browsed + BROWSES
+
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Around the making of one answer, in a thread."""
@@ -46,7 +50,7 @@ class Turn:
             self._give_on(time.monotonic() - began)
 
     def _give_on(self, took: float) -> None:
-        if self._loop is not None and time.monotonic() < self._browsed + BROWSES:
+        if self._loop is not None and self.is_browsed():
             with suppress(RuntimeError):  # the server has stopped
                 self._loop.call_soon_threadsafe(
                     self._loop.call_later, gap_after(took, self._n_waiting), self._taken.release

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from app.domain import Dictionary
-from app.engine.loaded_models import LoadedModels, n_processors
+from app.engine.loaded_models import LoadedModels
 from app.engine.patience import Patience
+from app.engine.processors import n_processors
 from app.errors import Unavailable
 from tests.conftest import Indexed
 from tests.tiny import Tiny, make_sae

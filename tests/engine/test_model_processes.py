@@ -110,6 +110,24 @@ def test_while_many_ask_a_helper_takes_its_share_answers_the_same_and_ends_after
     assert use.n_bytes == weights
 
 
+def test_of_two_processors_the_first_process_has_one_to_itself_while_there_is_a_helper(
+    runtime: Runtime, dictionary: Dictionary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = os.sched_getaffinity(0)
+    one, other = frozenset((min(usual),)), frozenset((max(usual),))
+    monkeypatch.setattr(subject, "halves", lambda: (one, other))
+    monkeypatch.setattr(subject, "IDLE", 3)
+    others, first = begin(runtime, dictionary)
+    with many(runtime, dictionary):
+        wait_for(lambda: has_helper(runtime))
+        (helper,) = model_processes() - others - {first}
+        wait_for(lambda: os.sched_getaffinity(0) == one)
+        assert os.sched_getaffinity(first) == other
+        assert os.sched_getaffinity(helper) == one
+    wait_for(lambda: not runtime.processes.helpers)
+    assert os.sched_getaffinity(0) == os.sched_getaffinity(first) == usual
+
+
 def test_nobody_notices_that_a_helper_was_killed_and_the_next_waits_a_while(
     runtime: Runtime, dictionary: Dictionary
 ) -> None:

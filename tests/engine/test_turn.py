@@ -43,7 +43,7 @@ def test_answers_leave_room_while_somebody_browses() -> None:
 
 def test_answers_that_take_longer_leave_more_room_up_to_what_a_page_needs() -> None:
     assert gap_after(0, 1) == LEAST_GAP
-    assert gap_after(LEAST_GAP, 1) == ROOM * LEAST_GAP
+    assert gap_after(LEAST_GAP / 2, 1) == ROOM * LEAST_GAP / 2
     assert gap_after(MOST_GAP, 1) == MOST_GAP
     each = 0.005
     assert seconds_for_answers(browses=True, n=4, each=each) >= 3 * (each + gap_after(each, 1))
