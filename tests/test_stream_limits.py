@@ -1,12 +1,17 @@
-"""A steering stream that meets the time limit, of the API and of the page, as who reads it over HTTP sees it."""
+"""A steering stream that meets the time limit or loses its model, as who reads it over HTTP sees it."""
 
 import asyncio
 import json
+import os
+import signal
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 from fastapi.testclient import TestClient
+
+from tests.engine.processes import model_processes
 
 LIMIT = 1.5  # seconds: the prompt is checked in some milliseconds of it
 FEATURE = {"index": 3, "strength": 0.5}
@@ -18,7 +23,14 @@ PAGE = "/dictionaries/tiny/steer/events?" + urlencode(
 )
 
 
-async def read_late(app: Any, method: str, address: str, body: object = None) -> str:
+def kill_models() -> None:
+    for process in model_processes():
+        os.kill(process, signal.SIGKILL)
+
+
+async def read_late(
+    app: Any, method: str, address: str, body: object = None, meanwhile: Callable[[], object] = lambda: None
+) -> str:
     """The whole answer, for a reader who takes its first piece, and the others when the limit is over."""
     path, _, query = address.partition("?")
     scope = {"type": "http", "http_version": "1.1", "method": method, "scheme": "http", "root_path": "", "path": path}
@@ -34,6 +46,7 @@ async def read_late(app: Any, method: str, address: str, body: object = None) ->
         assert message.get("status", 200) == 200
         pieces.append(message.get("body", b""))
         if len(pieces) == 2:  # the status came first
+            meanwhile()
             await asyncio.sleep(LIMIT + 0.1)
 
     await app(scope, receive, send)
@@ -86,3 +99,22 @@ def test_a_stream_whose_time_is_up_ends_with_an_error_that_names_the_limit(clien
 
     assert state.runtime.door.n_inside == 0
     assert "event: summary" in steer(3)
+
+
+def test_a_stream_whose_model_has_gone_ends_with_an_error_and_the_next_has_another(client: TestClient) -> None:
+    def ask(method: str, address: str, body: object = None) -> list[tuple[str, str]]:
+        assert client.portal is not None
+        return events(client.portal.call(read_late, client.app, method, address, body, kill_models))
+
+    *tokens, (name, data) = ask("POST", CALL, ASKED)
+    assert {name for name, _ in tokens} == {"token"}
+    problem = json.loads(data)
+    assert (name, problem["status"]) == ("error", 503)
+    assert "ended before it had answered" in problem["detail"]
+
+    *tokens, (name, html), (last, _) = ask("GET", PAGE)
+    assert {name for name, _ in tokens} <= {"base-0", "steered-0"}
+    assert (name, last) == ("problem", "end")
+    assert "ended before it had answered" in html
+    assert client.app.state.runtime.door.n_inside == 0  # type: ignore[attr-defined]  # a FastAPI, not any ASGI app
+    assert "event: summary" in client.post(CALL, json=ASKED | {"max_new_tokens": 3, "n_samples": 1}).text

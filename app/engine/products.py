@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# oneDNN writes code for every number of rows that it meets, in 0.2 to 2 ms, so it is given few: up to each of the first
-# a multiple of the second. What is missing is filled up.
-STEPS = ((64, 4), (128, 8), (256, 16), (512, 32), (1024, 64))
+# oneDNN writes code for every number of rows that it meets, half a megabyte in up to 2 ms, so it is given few: up to
+# each of the first a multiple of the second. What is missing is filled up, which costs a row in twenty.
+STEPS = ((80, 8), (160, 16), (320, 32), (640, 64))
 MOST_ROWS = STEPS[-1][0]  # of one product; more are cut
 LEAST_ROWS = 8  # below, MKL reads the weights as quickly
 
@@ -93,14 +93,21 @@ def _is_quick_with(x: Tensor, weight: Tensor) -> bool:
 
 def by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """(n_rows, n_in), (n_out, n_in), (n_out,) -> (n_rows, n_out)."""
-    multiply, n_rows = _operator(), x.shape[0]
+    n_rows = x.shape[0]
+    if n_rows <= MOST_ROWS:
+        return _filled_up(x, weight, bias)
+    made = x.new_empty(n_rows, weight.shape[0])
+    for begin in range(0, n_rows, MOST_ROWS):
+        made[begin : begin + MOST_ROWS] = _filled_up(x[begin : begin + MOST_ROWS], weight, bias)
+    return made
+
+
+def _filled_up(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    n_rows = x.shape[0]
     missing = _rows_taken(n_rows) - n_rows
     if missing:
         x = torch.cat([x, x.new_zeros(missing, x.shape[1])])
-    if len(x) <= MOST_ROWS:
-        made: Tensor = multiply(x, weight, bias, "none", [], "")
-    else:
-        made = torch.cat([multiply(part, weight, bias, "none", [], "") for part in torch.split(x, MOST_ROWS)])
+    made: Tensor = _operator()(x, weight, bias, "none", [], "")
     return made[:n_rows] if missing else made
 
 
