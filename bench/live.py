@@ -289,10 +289,12 @@ def pages_under_load(address: str, dictionary: Dictionary, loaded: Loaded, get: 
         assert load.stdin is not None
         load.stdin.write(bodies)
         load.stdin.close()
-        time.sleep(CLIENTS_START)
-        pages = [timed(get) for _ in range(PAGES)]
-        assert load.poll() is None, "the load ended before its time"
-        load.kill()
+        try:
+            time.sleep(CLIENTS_START)
+            pages = [timed(get) for _ in range(PAGES)]
+            assert load.poll() is None, "the load ended before its time"
+        finally:
+            load.kill()
     return pages
 
 

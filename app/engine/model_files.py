@@ -48,7 +48,8 @@ def load_language_model(
             raise Invalid(f"The model {source} holds NaN or infinity in {name}; its weights are damaged.")
     model.eval().requires_grad_(False)
     use_one_pass_gelu(model)
-    use_quick_products(model)
+    if device == "cpu" and device_map is None and dtype == "float32":
+        use_quick_products(model)
     if device_map is None:
         model.to(device)
     return LanguageModel(files.name, model, plain_offsets(tokenizer), family)

@@ -20,7 +20,7 @@ from typing import Any
 
 from app.engine.line import LENGTH_BYTES, Call, End, Line
 from app.engine.patience import Patience
-from app.engine.processors import ALL, keep_to
+from app.engine.processors import starting_everywhere
 from app.errors import Busy
 from app.settings import PREFIX, Settings
 
@@ -126,13 +126,12 @@ class _Running:
         self._control, its_end = socket.socketpair()
         environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        with its_end:
+        with its_end, starting_everywhere():
             self._process = subprocess.Popen(  # this Python, and a module of our own
                 [sys.executable, "-m", "app.engine.model_worker"],
                 stdin=its_end.fileno(),
                 env=environment,
             )
-        keep_to(ALL, self._process.pid)  # where this one keeps to some
         if goes_first:
             with suppress(OSError):  # another system
                 Path(f"/proc/{self._process.pid}/oom_score_adj").write_text(GOES_FIRST)

@@ -113,6 +113,7 @@ class ModelProcesses:
             self._closed = True
             places = [self.first, *self.helpers]
             self._changed.notify_all()
+        keep_to(ALL)
         for place in places:
             place.process.close()
 
@@ -192,13 +193,16 @@ class ModelProcesses:
     def _keep_apart(self, helper: Helper) -> None:
         """Of two processors one for the first process, which has it for itself then; the other for the rest."""
         apart = halves()
-        if apart is None or not self.first.process.is_running:
+        # With more than one thread of torch's each, two would want one processor.
+        if apart is None or self._helper_settings.threads > 1 or not self.first.process.is_running:
             return
         of_others, of_first = apart
         with suppress(Busy, OSError, RuntimeError):  # it is only quicker so
             self.first.process.call(Patience(A_LOOK), "keep_to", of_first)
             helper.process.call(Patience(A_LOOK), "keep_to", of_others)
-            keep_to(of_others)
+            with self._changed:
+                if not self._closed:
+                    keep_to(of_others)
 
     def _keep_together(self) -> None:
         """As before the helper was there."""

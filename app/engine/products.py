@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 # oneDNN writes code for every number of rows that it meets, half a megabyte in up to 2 ms, so it is given few: up to
-# each of the first a multiple of the second. What is missing is filled up, which costs a row in twenty.
+# each of the first a multiple of the second. What is missing is filled up: of a batch about a row in twenty.
 STEPS = ((80, 8), (160, 16), (320, 32), (640, 64))
 MOST_ROWS = STEPS[-1][0]  # of one product; more are cut
 LEAST_ROWS = 8  # below, MKL reads the weights as quickly
+LEAST_WIDTH = 24  # a few features alone gain nothing, and each number of them would be code for each number of rows
 
 
 def times(x: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -71,20 +72,23 @@ class Quick(nn.Module):
     weight: Tensor
     bias: Tensor | None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *given: Tensor, **named: Tensor) -> Tensor:
         weight = self.weight if isinstance(self, nn.Linear) else self.weight.T
-        rows = x.reshape(-1, x.shape[-1])
-        if _is_quick_with(rows, weight):
-            return by_onednn(rows, weight, self.bias).view(*x.shape[:-1], weight.shape[0])
-        return super().forward(x)  # type: ignore[no-any-return]  # of the class that this one stands before
+        if named or not _is_quick_with(given[0], weight):
+            return super().forward(*given, **named)  # type: ignore[no-any-return]  # of the class that it stands before
+        x = given[0]
+        return by_onednn(x.reshape(-1, x.shape[-1]), weight, self.bias).view(*x.shape[:-1], weight.shape[0])
 
 
 def _is_quick_with(x: Tensor, weight: Tensor) -> bool:
+    """x: rows of numbers; weight: (n_out, n_in), or the other way round."""
     return (
         is_quick_here()
         and x.dtype == weight.dtype == torch.float32
         and x.device.type == weight.device.type == "cpu"
-        and x.shape[0] >= LEAST_ROWS
+        and type(weight) in (Tensor, nn.Parameter)  # another class may keep its numbers otherwise (torchao)
+        and x.numel() >= LEAST_ROWS * x.shape[-1]
+        and min(weight.shape) >= LEAST_WIDTH
         and 1 in weight.stride()
         # It knows no gradients.
         and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad))

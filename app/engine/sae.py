@@ -99,7 +99,7 @@ class Sae:
         x: (n_tokens, d_in), what was encoded: its mean and scale are given back, and a skip connection reads it.
         """
         x = self._flat(x)
-        made = times(features, self.decoder, self.decoder_bias)
+        made = times(features, self.decoder) + self.decoder_bias
         if self.skip is not None:
             made = made + times(x, self.skip)
         if self.transcoder:

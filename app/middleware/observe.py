@@ -14,6 +14,7 @@ from app.access.visit import forget_visit
 from app.metrics import Metrics
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+WATCHED = ("/healthz", "/readyz", "/metrics")  # asked for by machines, again and again
 GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 requests = logging.getLogger("featurescope.request")
 
@@ -37,7 +38,7 @@ class Observe:
         id = given if GIVEN_ID.fullmatch(given) else token_hex(8)
         REQUEST_ID.set(id)
         method, path = scope["method"], scope["path"]
-        if method == "GET":
+        if method == "GET" and not path.endswith(WATCHED):
             self.browsed()
         began = time.perf_counter()
         status, sent = 500, 0

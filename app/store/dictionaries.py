@@ -45,13 +45,18 @@ def get_dictionary(session: Session, id: str) -> Dictionary:
 
 
 def known_dictionary(database: Database, session: Session, id: str) -> Dictionary:
-    """The same without a query, for a session that sees everything and where nothing was committed meanwhile."""
+    """The same without a query (of SQLite) where nothing was committed meanwhile, for a session that sees everything.
+
+    One that has asked for something before sees a state that may be older than what is known, and asks for itself.
+    """
 
     def read() -> Dictionary:
         with database.read() as newer:
             return get_dictionary(newer, id)
 
-    return _KNOWN.of(database, id, read) if session.info.get("sees_all", False) else get_dictionary(session, id)
+    if session.in_transaction() or not session.info.get("sees_all", False):
+        return get_dictionary(session, id)
+    return _KNOWN.of(database, id, read)
 
 
 def to_dictionary(row: DictionaryRow) -> Dictionary:

@@ -154,6 +154,14 @@ def test_a_helper_is_for_many_and_asked_for_each_build_and_not_waited_for_once_i
     run(runtime, dictionary, "a lone one")
     assert n_windows_of_helper(runtime) == before
 
+    def give_way(text: str) -> None:
+        runtime.turn.leave_room()
+        runtime.run_texts(dictionary, [text], 5, [], Patience(240), gives_way=True)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(give_way, TEXTS * AT_ONCE))
+    assert n_windows_of_helper(runtime) == before
+
     newer = replace(dictionary, key=dictionary.key + 1)  # its model may be a larger one
     with many(runtime, newer):
         wait_for(lambda: len(helper.ready) == 2)

@@ -1,6 +1,5 @@
 """Products by oneDNN, which this machine may not gain by: here they are made whatever its processor."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,8 @@ CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "is_quick_here", lambda: True)
-    return
 
 
 @pytest.mark.usefixtures("quick")
@@ -56,8 +54,12 @@ def test_a_layer_keeps_its_kind_and_has_gradients_where_they_are_asked_for(kind:
     products.use_quick_products(holder := nn.Sequential(layer))
     assert isinstance(holder[0], kind)
     assert type(holder[0]) is not kind
+    name = "input" if kind is nn.Linear else "x"
     with torch.no_grad():
         torch.testing.assert_close(holder(x), expected, **CLOSE)
+        torch.testing.assert_close(layer(**{name: x}), expected, **CLOSE)
+        torch.testing.assert_close(layer(x[:1, :1]), expected[:1, :1], **CLOSE)
+        assert layer(x[:, :0]).shape == (2, 0, 40)
     x.requires_grad_()
     holder(x).sum().backward()
     weight = layer.weight if kind is nn.Linear else layer.weight.T
@@ -82,6 +84,18 @@ def test_a_loaded_model_predicts_what_transformers_own_does(family: str, tmp_pat
     with torch.no_grad():
         expected = AutoModelForCausalLM.from_pretrained(tmp_path)(ids).logits
         torch.testing.assert_close(loaded(ids).logits, expected, **CLOSE)
+
+
+@pytest.mark.skipif(not products.is_quick_here(), reason="this processor does not gain by oneDNN")
+@pytest.mark.parametrize("n_in", [256, 3072])
+def test_a_row_gives_the_same_to_the_last_bit_whatever_stands_beside_it(n_in: int) -> None:
+    torch.manual_seed(n_in)
+    x, matrix = torch.randn(1300, n_in), torch.randn(n_in, 200)
+    together = products.times(x, matrix)
+    for n_rows in (8, 9, 33, 72, 200, 640):
+        for first in (0, 5, 700 - n_rows):
+            some = slice(first, first + n_rows)
+            assert torch.equal(products.times(x[some], matrix), together[some])
 
 
 def test_a_processor_that_does_not_gain_keeps_torchs_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,21 @@ def test_a_dictionary_is_asked_for_once_until_something_is_committed(own_databas
     assert asked
 
 
+def test_who_has_asked_for_something_sees_what_was_there_then(own_database: str, database: Database) -> None:
+    other = Database(database_url(own_database))
+    with database.read() as session:
+        restrict(session, READER)  # which looks for private dictionaries, and there are none
+        with other.write() as writing:
+            set_private(writing, "tiny", private=True)
+            writing.execute(update(DictionaryRow).where(DictionaryRow.id == "tiny").values(id="moved"))
+        assert known_dictionary(database, session, "tiny").id == "tiny"
+    other.close()
+    with pytest.raises(NotFound, match=r"there are .*moved"):
+        title(database, OWNER)
+    with pytest.raises(NotFound):
+        title(database, READER)
+
+
 def test_one_that_became_private_is_known_to_the_owner_alone(database: Database) -> None:
     before = title(database, OWNER)
     assert title(database, READER) == before
