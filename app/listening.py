@@ -14,7 +14,7 @@ from app.errors import Invalid
 from app.logs import set_up_logs
 from app.main import create_app
 from app.memory import keep_loaded, share_memory
-from app.middleware.limits import MAX_ADDRESS, MAX_HEADERS
+from app.middleware.limits import MAX_HEADERS, max_address
 from app.settings import Settings
 
 HEADER_SECONDS = 10.0
@@ -136,7 +136,7 @@ def listen(settings: Settings) -> None:
         proxy_headers=False,  # whom a proxy forwards for is read in app/access/rule.py, from believed proxies alone
         limit_concurrency=settings.max_connections,
         backlog=BACKLOG,
-        h11_max_incomplete_event_size=MAX_ADDRESS + MAX_HEADERS,
+        h11_max_incomplete_event_size=max_address(settings.max_text) + MAX_HEADERS,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     with suppress(KeyboardInterrupt):  # that is how it is told, and by then it has stopped

@@ -24,7 +24,7 @@ from app.middleware.etag import ETag
 from app.middleware.head import HeadAsGet
 from app.middleware.headers import SecurityHeaders
 from app.middleware.hosts import HostCheck, known_hosts
-from app.middleware.limits import RequestLimits
+from app.middleware.limits import RequestLimits, max_address
 from app.middleware.observe import Observe
 from app.middleware.root_path import RootPath
 from app.pages import (
@@ -126,7 +126,12 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(Compress),
             Middleware(ETag),
             *([Middleware(RootPath, prefix=settings.root_path)] if settings.root_path else []),
-            Middleware(RequestLimits, max_body=settings.max_body, refuse=errors.respond),
+            Middleware(
+                RequestLimits,
+                max_body=settings.max_body,
+                max_address=max_address(settings.max_text),
+                refuse=errors.respond,
+            ),
         ],
     )
     for kind, handler in errors.HANDLERS.items():

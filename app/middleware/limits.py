@@ -9,9 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_ADDRESS = 48_000  # bytes of path and query; a long text to run belongs into a body
+CHARACTER = 12  # bytes that one may take in an address: four, each written as %F0
+BESIDE_TEXT = 8_000  # bytes of an address for what stands there beside a text to run
 MAX_HEADERS = 16_000  # bytes of all headers
 BODY_SECONDS = 60.0  # for a whole body
+
+
+def max_address(max_text: int) -> int:
+    """Bytes of path and query: a live page's address holds its text, of so many characters."""
+    return CHARACTER * max_text + BESIDE_TEXT
 
 
 class RequestLimits:
@@ -22,11 +28,13 @@ class RequestLimits:
         self,
         app: ASGIApp,
         max_body: int,
+        max_address: int,
         refuse: Callable[[Request, int, str], Response],
         body_seconds: float = BODY_SECONDS,
     ) -> None:
         self.app = app
         self.max_body = max_body
+        self.max_address = max_address
         self.refuse = refuse
         self.body_seconds = body_seconds
 
@@ -62,10 +70,10 @@ class RequestLimits:
 
     def _too_large(self, scope: Scope) -> tuple[int, str] | None:
         address = len(scope.get("raw_path") or b"") + len(scope["query_string"])
-        if address > MAX_ADDRESS:
+        if address > self.max_address:
             return (
                 414,
-                f"The address has {address:,} bytes, at most {MAX_ADDRESS:,} are read; POST a long text.",
+                f"The address has {address:,} bytes; at most {self.max_address:,} are read (the setting max_text).",
             )
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
             return 431, f"The headers of a request may have at most {MAX_HEADERS:,} bytes."

@@ -7,23 +7,39 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, suppress
 from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
 from httpx import ASGITransport, AsyncClient, Response
 
 from app.listening import HEADER_SECONDS
-from app.middleware.limits import MAX_ADDRESS, MAX_HEADERS, RequestLimits
+from app.main import create_app
+from app.middleware.limits import MAX_HEADERS, RequestLimits, max_address
 from app.pages.errors import respond
+from app.settings import Settings
+from tests.conftest import Indexed
 from tests.server import serving
 
 
-def test_too_long_an_address_is_refused(client: TestClient) -> None:
-    refused = client.get("/api/v1/search?q=" + "a" * MAX_ADDRESS)
-    assert refused.status_code == 414
-    assert "POST" in refused.json()["detail"]
-    assert client.get("/dictionaries/tiny?q=" + "a" * 150).status_code == 200
+def test_too_long_an_address_is_refused(indexed: Indexed) -> None:
+    with TestClient(create_app(Settings(db=indexed.url, max_text=1000))) as client:
+        refused = client.get("/api/v1/search?q=" + "a" * max_address(1000))
+        assert refused.status_code == 414
+        assert "max_text" in refused.json()["detail"]
+        assert client.get("/dictionaries/tiny?q=" + "a" * 150).status_code == 200
+
+
+def test_the_longest_text_that_may_be_run_fits_an_address_in_any_script(tmp_path: Path) -> None:
+    text = "\U0001f3be" * Settings().max_text
+    with serving(tmp_path, "serve", "--no-model") as address:
+        connection = HTTPConnection(urlsplit(address).netloc, timeout=30)
+        connection.request("GET", "/dictionaries/none/live?" + urlencode({"text": text}))
+        answer = connection.getresponse()
+        assert answer.status == 404  # it was read, and there is no such dictionary
+        answer.read()
+        connection.request("GET", "/dictionaries/none/live?" + urlencode({"text": text + text}))
+        assert connection.getresponse().status in (400, 414)
 
 
 def test_too_large_headers_are_refused(client: TestClient) -> None:
@@ -86,7 +102,7 @@ def test_a_body_that_comes_in_drops_is_given_up(client: TestClient) -> None:
                 yield b" "
                 await asyncio.sleep(0.05)
 
-        limited = RequestLimits(client.app, max_body=1000, refuse=respond, body_seconds=0.3)
+        limited = RequestLimits(client.app, max_body=1000, max_address=1000, refuse=respond, body_seconds=0.3)
         async with AsyncClient(transport=ASGITransport(limited), base_url="http://localhost") as asking:
             return await asking.post("/api/v1/dictionaries/tiny/activations", content=body_in_drops())
 
