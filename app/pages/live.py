@@ -240,12 +240,14 @@ def live_result(
     if not indices_of(found, asked, shading) <= set(summaries):
         raise Conflict(f"{asked.dictionary.id} was replaced while this text ran; load the page again.")
     shaded = summaries[shading.feature] if shading.feature is not None else None
+    # Each link holds the text, and each look for the peak goes through it: neither for every token of a long one.
+    is_linked, peak = fits_links(asked.href, len(found.tokens)), shading.peak
     return LiveResult(
-        is_linked=fits_links(asked.href, len(found.tokens)),
+        is_linked=is_linked,
         tokens=[
             TokenLink(
-                ShownToken(live.text, shade, shade > 0 and position == shading.peak),
-                replace(asked, token=position).href,
+                ShownToken(live.text, shade, shade > 0 and position == peak),
+                replace(asked, token=position).href if is_linked else "",
                 position == chosen,
             )
             for position, (live, shade) in enumerate(zip(found.tokens, shading.activations, strict=True))

@@ -8,6 +8,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from app.engine.patience import Patience
 from app.main import create_app
+from app.pages import live
 from app.pages.live import MOST_FIRINGS, Asked, run, shading_of
 from app.settings import Settings
 from tests.conftest import Indexed
@@ -193,6 +194,23 @@ def test_a_page_grows_with_its_text_and_not_with_its_square(browse: Any, page_na
         for n in (1, 4)
     ]
     assert sizes[1] < 4.5 * sizes[0]
+
+
+def test_for_a_long_text_as_many_links_are_made_whatever_its_length(
+    browse: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes time with the text's length: one for every token would take its square, shown or not."""
+    made: list[int] = []
+
+    def encode(state: Any, doseq: bool) -> str:
+        made[-1] += 1
+        return urlencode(state, doseq)
+
+    monkeypatch.setattr(live, "urlencode", encode)
+    for n in (1, 4):
+        made.append(0)
+        browse("/dictionaries/tiny/live?" + urlencode({"text": LONG * n}))
+    assert made[0] == made[1] > 0
 
 
 def test_a_long_text_is_shown_by_its_form(browse: Any) -> None:
