@@ -108,12 +108,13 @@ def encode_windows(loaded: Loaded, windows: Sequence[Window]) -> list[Tensor]:
     """(n_tokens, n_features) float32 activations of each window, BOS left out, in one forward."""
     bos = loaded.bos
     longest = len(bos) + max(len(window.token_ids) for window in windows)
-    longest = even_length(len(windows), longest, loaded.model.context)
+    device = loaded.model.device
+    if device.type == "cpu":
+        longest = even_length(len(windows), longest, loaded.model.context)
     held = [[*bos, *window.token_ids] for window in windows]
     padding = [longest - len(row) for row in held]
     ids = torch.tensor([row + [0] * n for row, n in zip(held, padding, strict=True)])
     mask = torch.tensor([[1] * len(row) + [0] * n for row, n in zip(held, padding, strict=True)])
-    device = loaded.model.device
     with threads_for(loaded, n_products(loaded, ids.numel())):
         stream = loaded.model.capture(ids.to(device), mask.to(device), loaded.hook)
         rows = [stream[row, len(bos) : len(bos) + len(window.token_ids)] for row, window in enumerate(windows)]

@@ -75,7 +75,8 @@ class Quick(nn.Module):
     def forward(self, *given: Tensor, **named: Tensor) -> Tensor:
         weight = self.weight if isinstance(self, nn.Linear) else self.weight.T
         if named or not _is_quick_with(given[0], weight):
-            return super().forward(*given, **named)  # type: ignore[no-any-return]  # of the class that it stands before
+            made: Tensor = super().forward(*given, **named)
+            return made
         x = given[0]
         return by_onednn(x.reshape(-1, x.shape[-1]), weight, self.bias).view(*x.shape[:-1], weight.shape[0])
 
@@ -117,7 +118,7 @@ def _filled_up(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 @cache
 def _operator() -> Any:
-    """The operator by which torch's own compiler calls it; its last three arguments say that nothing follows."""
+    """As torch's own compiler calls oneDNN; the last three arguments say that nothing follows the product."""
     return torch.ops.mkldnn._linear_pointwise.default
 
 
